@@ -1,0 +1,55 @@
+# make demo   install into .venv, then draw the demo into out/demo
+# make test   install into .venv, then run the whole test suite
+# make lint   check style and formatting
+# make bench  measure speed and memory
+# make clean  remove what the above left, .venv included
+#
+# Options: make PYTHON=/path/to/python3.12, make PIP_ARGS='--find-links /path/to/wheels'
+
+.DEFAULT_GOAL := help
+.PHONY: help .venv demo test lint bench clean
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP_ARGS ?=
+
+# The first of these that really runs (a version manager's shim can be on the PATH and not work).
+PYTHON ?= $(shell for p in python3.11 python3; do \
+	"$$p" -c '' >/dev/null 2>&1 && command -v "$$p" && break; done)
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+.venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: no Python found; install Python 3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: Python 3.11 or newer is needed, but $(PYTHON) is $$("$(PYTHON)" -V 2>&1);" \
+			"install python3.11 or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null || { \
+		echo "make: $(PYTHON) cannot make a virtual environment;" \
+			"on Debian: apt install python3-venv" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/instruct-imagen demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info out/demo .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

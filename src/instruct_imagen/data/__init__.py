@@ -1,0 +1,1 @@
+"""Data: the starter world, tasks, clusters and the mixture of tasks."""

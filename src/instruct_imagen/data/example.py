@@ -1,0 +1,96 @@
+"""The typed objects that cross the borders of the data code.
+
+An `Example` holds no pixels: its pictures are descriptions of scenes, and a renderer turns many of
+them into pixels at once (on any device). That keeps task construction pure, cheap and exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PictureKind = Literal["image", "edge", "mask", "depth"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """One asset in a scene.
+
+    Attributes:
+        concept: What is drawn, e.g. ``"red-apple"``.
+        style: The artwork's style, e.g. ``"twemoji"``.
+        x: Centre, fraction of the frame's width, to the right.
+        y: Centre, fraction of the frame's height, downwards.
+        scale: Side of the asset's square over the side of the frame.
+        flip: Mirrored left to right.
+    """
+
+    concept: str
+    style: str
+    x: float
+    y: float
+    scale: float
+    flip: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Background:
+    """What lies behind the assets.
+
+    Attributes:
+        kind: ``plain`` has one colour, ``gradient`` runs from the first (top) to the second.
+        colours: Names of the palette in `data.world.scenes`.
+    """
+
+    kind: Literal["plain", "gradient"]
+    colours: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """Assets on a background, from the farthest to the nearest."""
+
+    background: Background
+    placements: tuple[Placement, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture of a scene that is not rendered yet: the image itself or one of its annotations."""
+
+    scene: Scene
+    kind: PictureKind = "image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleReference:
+    """One reference of an example.
+
+    Attributes:
+        marker: k of ``[ref#k]``, from 1; several references may share it.
+        text: Short text, e.g. ``"dog"`` or ``"edge map"``.
+        role: ``subject``, ``style``, ``edge``, ``mask``, ``depth``, ``content`` or None.
+        picture: What it shows.
+    """
+
+    marker: int
+    text: str
+    role: str | None
+    picture: Picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """An instruction and the picture that answers it.
+
+    Attributes:
+        task: The family that it belongs to.
+        text: Payload text with markers.
+        references: The multi-modal context, in order.
+        target: The picture to be generated.
+    """
+
+    task: str
+    text: str
+    references: tuple[ExampleReference, ...]
+    target: Picture

@@ -1,0 +1,226 @@
+"""What a task is, and how its templates are loaded, checked and filled.
+
+A task turns the world into examples: it samples a scene, decides what the references show and
+words the instruction with one of its templates ([Hu24] §3.2, A.3). Templates stand beside the
+tasks, in ``templates/<task>.txt``: one a line, ``#`` opens a comment line, and placeholders such as
+``{caption}`` or ``{ref1}`` are filled here. ``{Caption}`` is ``{caption}`` with a capital letter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from instruct_imagen.data.example import Example
+    from instruct_imagen.data.world.vocabulary import Vocabulary
+
+T = TypeVar("T")
+
+MIN_TEMPLATES = 20
+MIN_WORDS, MAX_WORDS = 1, 30
+MAX_CHARACTERS = 160
+
+# "a" before these although they begin with a vowel letter, "an" although they do not.
+_CONSONANT_SOUND = ("one", "once", "uni", "use", "usu", "eu")
+_VOWEL_SOUND = ("hour", "honest", "heir")
+
+_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+_ARTICLE = re.compile(r"\b(an?) (\w+)", re.IGNORECASE)
+
+
+class TemplateError(ValueError):
+    """A template file that cannot be used; the message names the file, the line and the cure."""
+
+
+class Task(Protocol):
+    """A family of instructions.
+
+    Implementations are made without arguments and hold no state, so that an example is a pure
+    function of the generator and the vocabulary. A module of this folder that defines ``TASK`` (the
+    class) is found by `instruct_imagen.data.tasks.registry`.
+    """
+
+    name: ClassVar[str]
+
+    def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
+        """Draw one example.
+
+        Args:
+            rng: The only source of randomness.
+            vocabulary: Which (concept, style) pairs may be drawn; nothing else is.
+        """
+        ...
+
+
+def marker(k: int) -> str:
+    """The reference marker ``[ref#k]``, k from 1."""
+    return f"[ref#{k}]"
+
+
+def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
+    """One of `options`, uniformly.
+
+    `rng.random` costs a tenth of `rng.choice` and a fifth of `rng.integers`, and its 53 bits leave
+    no bias that matters for sequences of this length.
+    """
+    return options[int(rng.random() * len(options))]
+
+
+def pick_other(rng: np.random.Generator, options: Sequence[T], *excluded: T) -> T | None:
+    """One of `options` that is none of `excluded`, uniformly; None if there is none."""
+    if len(options) > 8 * len(excluded):
+        for _ in range(16):  # rejection is far cheaper than building the list of what is left
+            found = options[int(rng.random() * len(options))]
+            if found not in excluded:
+                return found
+    left = [option for option in options if option not in excluded]
+    return pick(rng, left) if left else None
+
+
+def retry(draw: Callable[[], T | None], what: str, attempts: int = 200) -> T:
+    """Call `draw` until it gives something.
+
+    Args:
+        draw: Returns None when what it drew cannot be used.
+        what: Names what is wanted, for the error.
+        attempts: How often to try.
+
+    Raises:
+        ValueError: The vocabulary seems to have nothing that fits.
+    """
+    for _ in range(attempts):
+        found = draw()
+        if found is not None:
+            return found
+    raise ValueError(
+        f"no {what} in {attempts} draws; give the task a vocabulary with more concepts and styles"
+    )
+
+
+def placeholders(template: str) -> frozenset[str]:
+    """Names of the placeholders, in lower case: ``{Caption}`` counts as ``caption``."""
+    return frozenset(name.lower() for name in _PLACEHOLDER.findall(template))
+
+
+def fill(template: str, **values: str) -> str:
+    """Replace the placeholders of a checked template.
+
+    Args:
+        template: E.g. ``"{Caption}, as {ref1} outlines."``.
+        values: A text for each placeholder, named in lower case.
+    """
+    for name, value in values.items():
+        template = template.replace("{" + name + "}", value)
+        capital = "{" + name.capitalize() + "}"
+        if capital in template:
+            template = template.replace(capital, value[:1].upper() + value[1:])
+    return template
+
+
+@cache
+def load_templates(task: str, *forms: frozenset[str]) -> tuple[str, ...]:
+    """Read and check the templates of a task.
+
+    Args:
+        task: The file is ``templates/<task>.txt``.
+        forms: The sets of placeholders that a template may have; each template has exactly one of
+            these sets.
+
+    Returns:
+        The templates, in the order of the file.
+
+    Raises:
+        TemplateError: There is no such file, or `check_templates` finds faults.
+    """
+    name = f"templates/{task}.txt"
+    file = resources.files(__package__) / "templates" / f"{task}.txt"
+    if not file.is_file():
+        raise TemplateError(
+            f"{name} is missing; write it, one template a line, at least {MIN_TEMPLATES}"
+        )
+    lines = file.read_text(encoding="utf-8").splitlines()
+    templates = tuple(line for line in lines if line.strip() and not line.startswith("#"))
+    faults = check_templates(templates, forms)
+    if faults:
+        raise TemplateError(f"{name}: " + "; ".join(faults))
+    return templates
+
+
+def check_templates(templates: Sequence[str], forms: Iterable[frozenset[str]]) -> list[str]:
+    """Find what is wrong with the templates of a task.
+
+    Args:
+        templates: One a line of the file.
+        forms: The allowed sets of placeholders.
+
+    Returns:
+        One line a fault, with the template that it is about; empty if all is well.
+    """
+    forms = tuple(forms)
+    faults = []
+    if len(templates) < MIN_TEMPLATES:
+        faults.append(f"{len(templates)} templates; write at least {MIN_TEMPLATES}")
+    seen: dict[str, str] = {}
+    for template in templates:
+        faults.extend(f"{fault}: {template!r}" for fault in _faults_of(template, forms))
+        key = " ".join(re.sub(r"[^a-z0-9{}]+", " ", template.lower()).split())
+        if key in seen:
+            faults.append(f"says the same as {seen[key]!r}: {template!r}")
+        seen.setdefault(key, template)
+    return faults
+
+
+def _faults_of(template: str, forms: tuple[frozenset[str], ...]) -> list[str]:
+    """Faults of one template, without the template itself."""
+    faults = []
+    if placeholders(template) not in forms:
+        wanted = " or ".join("{" + "} {".join(sorted(form)) + "}" for form in forms)
+        faults.append(f"placeholders must be {wanted}")
+    if re.sub(_PLACEHOLDER, "", template).count("{") or template.count("[ref#"):
+        faults.append("stray brace or marker; write placeholders such as {ref1}")
+    if template != " ".join(template.split()):
+        faults.append("stray spaces")
+    words = len(template.split())
+    if not MIN_WORDS <= words <= MAX_WORDS or len(template) > MAX_CHARACTERS:
+        faults.append(f"must have {MIN_WORDS} to {MAX_WORDS} words, {MAX_CHARACTERS} characters")
+    if template[-1] not in ".?!\"":
+        faults.append("must end as a sentence does")
+    if template.count('"') % 2:
+        faults.append("quotation mark is not closed")
+    return faults + _case_faults(template) + _article_faults(template)
+
+
+def _case_faults(template: str) -> list[str]:
+    """Sentences begin with a capital; ``{Caption}`` stands only there."""
+    faults = []
+    for match in re.finditer(r'(?:^|[.?!] )"?(\{?)(\w+)', template):
+        brace, word = match.groups()
+        # Markers and the like have no case; only a capitalised form exists for captions.
+        if word[0].islower() and (not brace or word in ("caption", "scene")):
+            faults.append(f"{word!r} opens a sentence; give it a capital letter")
+    for match in re.finditer(r"\{([A-Z]\w*)\}", template):
+        if not re.search(r'(?:^|[.?!:] )"?$', template[: match.start()]):
+            faults.append(f"{match.group(0)!r} does not open a sentence; write it in lower case")
+    return faults
+
+
+def _article_faults(template: str) -> list[str]:
+    """``a`` and ``an`` agree with the next word; none stands before a caption or a marker."""
+    faults = []
+    for article, word in _ARTICLE.findall(template):
+        word = word.lower()
+        vowel = word[0] in "aeiou" and not word.startswith(_CONSONANT_SOUND)
+        vowel = vowel or word.startswith(_VOWEL_SOUND)
+        if vowel != (article.lower() == "an"):
+            faults.append(f"'{article} {word}' has the wrong article")
+    if re.search(r"\b(?:an?|the) \{(?:caption|scene|ref\d|content|style)\}", template, re.I):
+        faults.append("article before a placeholder that brings its own, or needs none")
+    if re.search(r"\ban? \{", template, re.I):
+        faults.append("'a' before a placeholder may be wrong; write 'the'")
+    return faults

@@ -1,0 +1,48 @@
+"""What the tasks have in common whose reference lies pixel for pixel over the target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from instruct_imagen.data.example import Example, ExampleReference, Picture, PictureKind
+from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick
+from instruct_imagen.data.world.scenes import caption, sample_scene
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from instruct_imagen.data.world.vocabulary import Vocabulary
+
+STYLE_IN_CAPTION = 0.8
+FORM = frozenset({"ref1", "caption"})
+
+
+class SpatialTask:
+    """Control2Img ([Hu24] §3.2): an annotation of the target's own scene, and a caption.
+
+    Attributes:
+        kind: The annotation that the reference shows; also the reference's role.
+        words: Texts of the reference, one of which is drawn.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[PictureKind]
+    words: ClassVar[tuple[str, ...]]
+
+    def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
+        """A scene, asked for by its annotation and a caption that mostly (80%) names the style."""
+        scene = sample_scene(rng, vocabulary)
+        words = caption(scene, rng, with_style=rng.random() < STYLE_IN_CAPTION)
+        template = pick(rng, load_templates(self.name, FORM))
+        reference = ExampleReference(
+            marker=1,
+            text=pick(rng, self.words),
+            role=self.kind,
+            picture=Picture(scene=scene, kind=self.kind),
+        )
+        return Example(
+            task=self.name,
+            text=fill(template, ref1=marker(1), caption=words),
+            references=(reference,),
+            target=Picture(scene=scene),
+        )

@@ -1,0 +1,58 @@
+"""Styled generation: a style image and a caption to image ([Hu24] §3.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from instruct_imagen.data.example import Example, ExampleReference, Picture
+from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, pick_other, retry
+from instruct_imagen.data.world.scenes import caption, sample_scene
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from instruct_imagen.data.world.vocabulary import Vocabulary
+
+FORM = frozenset({"ref1", "caption"})
+STYLE_WORDS = ("style image", "style image", "style image", "style reference", "style")
+TWO_ASSETS = 0.4
+
+
+class Styled:
+    """The reference shows another concept, drawn as the target's concepts are to be drawn."""
+
+    name = "styled"
+
+    def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
+        """A scene whose caption is silent about the style, and something else in that style."""
+
+        def draw() -> tuple[str, list[str]] | None:
+            style = pick(rng, vocabulary.styles)
+            concepts = vocabulary.concepts_of(style)
+            shown = pick(rng, concepts)
+            wanted = pick_other(rng, concepts, shown)
+            if wanted is None:
+                return None
+            others = [pick_other(rng, concepts, shown, wanted)] if rng.random() < TWO_ASSETS else []
+            return style, [shown, wanted, *(other for other in others if other is not None)]
+
+        style, (shown, *wanted) = retry(draw, "style with two concepts")
+        scene = sample_scene(rng, vocabulary, assets=[(concept, style) for concept in wanted])
+        words = caption(scene, rng, with_style=False)
+        style_image = sample_scene(rng, vocabulary, assets=[(shown, style)])
+        reference = ExampleReference(
+            marker=1,
+            text=pick(rng, STYLE_WORDS),
+            role="style",
+            picture=Picture(scene=style_image),
+        )
+        template = pick(rng, load_templates(self.name, FORM))
+        return Example(
+            task=self.name,
+            text=fill(template, ref1=marker(1), caption=words),
+            references=(reference,),
+            target=Picture(scene=scene),
+        )
+
+
+TASK = Styled

@@ -1,0 +1,36 @@
+"""Caption to image, without references ([Hu24] §3.2, Txt2Img)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from instruct_imagen.data.example import Example, Picture
+from instruct_imagen.data.tasks.base import fill, load_templates, pick
+from instruct_imagen.data.world.scenes import caption, sample_scene
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from instruct_imagen.data.world.vocabulary import Vocabulary
+
+STYLE_IN_CAPTION = 0.8
+# Users of text-to-image models mostly type the bare caption.
+BARE_CAPTION = 0.3
+FORM = frozenset({"caption"})
+
+
+class TextToImage:
+    """A scene is asked for by its caption alone."""
+
+    name = "text_to_image"
+
+    def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
+        """A scene and a caption that mostly (80%) names the style."""
+        scene = sample_scene(rng, vocabulary)
+        words = caption(scene, rng, with_style=rng.random() < STYLE_IN_CAPTION)
+        if rng.random() >= BARE_CAPTION:
+            words = fill(pick(rng, load_templates(self.name, FORM)), caption=words)
+        return Example(task=self.name, text=words, references=(), target=Picture(scene=scene))
+
+
+TASK = TextToImage

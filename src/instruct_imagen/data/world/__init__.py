@@ -1,0 +1,1 @@
+"""The starter world: real open artwork composed into scenes with exact ground truth."""

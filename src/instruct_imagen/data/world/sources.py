@@ -1,0 +1,265 @@
+"""The artwork of the world: ten open emoji sets, installed from npm, read as SVG.
+
+Nothing is committed: `install_artwork` runs ``npm ci`` on the lock file beside this module, into the
+cache folder, once. Everything after that is read from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+STYLES: tuple[str, ...] = (
+    "noto",
+    "noto-v1",
+    "twemoji",
+    "openmoji",
+    "fluent-emoji-flat",
+    "fluent-emoji-high-contrast",
+    "emojione",
+    "emojione-v1",
+    "emojione-monotone",
+    "fxemoji",
+)
+"""The ten sets, each drawn by one group of people in one manner: a style."""
+
+CACHE_VARIABLE = "INSTRUCT_IMAGEN_CACHE"
+_SCOPE = "@iconify-json"
+_NPM_SECONDS = 600
+_DEFAULT_SIDE = 16  # what the icon format prescribes where a set states no size
+
+
+class WorldUnavailable(RuntimeError):
+    """The artwork is not here and cannot be installed; the message says what to do."""
+
+
+def cache_folder() -> Path:
+    """Where installed artwork and rendered sprites live; not created here."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "instruct-imagen"
+
+
+def _lock_bytes(name: str) -> bytes:
+    return resources.files("instruct_imagen.data.world").joinpath(name).read_bytes()
+
+
+def artwork_folder() -> Path:
+    """The folder that `install_artwork` fills: one per content of the lock file."""
+    digest = hashlib.sha256(_lock_bytes("package-lock.json")).hexdigest()[:12]
+    return cache_folder() / "artwork" / digest
+
+
+def install_artwork() -> Path:
+    """Install the ten sets into the cache if they are not there yet.
+
+    Safe when several processes do it at once: each fills its own folder and the first rename wins.
+
+    Returns:
+        The folder that holds ``node_modules``.
+
+    Raises:
+        WorldUnavailable: No npm on the path, or npm failed; the message names the cure.
+    """
+    folder = artwork_folder()
+    if folder.is_dir():
+        return folder
+    npm = shutil.which("npm")
+    if npm is None:
+        raise WorldUnavailable(
+            "npm is not on the path, so the world's artwork cannot be installed: install Node.js "
+            "(Debian: `apt install nodejs npm`), or set "
+            f"{CACHE_VARIABLE} to a cache folder that already holds the artwork"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.unfinished-", dir=folder.parent))
+    try:
+        for name in ("package.json", "package-lock.json"):
+            (unfinished / name).write_bytes(_lock_bytes(name))
+        _run_npm(npm, unfinished)
+        try:
+            unfinished.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process was first with the same content
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def _run_npm(npm: str, folder: Path) -> None:
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=_NPM_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise WorldUnavailable(
+            f"`npm ci` took more than {_NPM_SECONDS} s: check the network and run it again"
+        ) from error
+    if done.returncode:
+        last = [line for line in done.stderr.splitlines() if line.strip()][-8:]
+        raise WorldUnavailable(
+            f"`npm ci` failed with status {done.returncode}; check that npm reaches its registry: "
+            + " | ".join(last)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IconSet:
+    """One style: its drawings as SVG bodies.
+
+    Attributes:
+        style: Name, one of `STYLES`.
+        version: Version of the npm package.
+        licence: SPDX identifier.
+        licence_url: Where the licence text is.
+        author: Who drew it.
+        author_url: Where the project lives.
+        sha256: Of ``icons.json``.
+        bodies: Drawing name -> (left, top, width, height, SVG body).
+        aliases: Other name -> drawing name, plain renamings only.
+        categories: Category -> names.
+    """
+
+    style: str
+    version: str
+    licence: str
+    licence_url: str
+    author: str
+    author_url: str
+    sha256: str
+    bodies: Mapping[str, tuple[float, float, float, float, str]]
+    aliases: Mapping[str, str]
+    categories: Mapping[str, tuple[str, ...]]
+
+    def names(self) -> set[str]:
+        """All names that this set answers to."""
+        return set(self.bodies) | set(self.aliases)
+
+    def drawing(self, name: str) -> str | None:
+        """The drawing that a name stands for, None if the set has none."""
+        return name if name in self.bodies else self.aliases.get(name)
+
+    def svg(self, name: str, box: tuple[float, float, float, float] | None = None) -> str:
+        """The drawing as an SVG document.
+
+        Args:
+            name: A name of this set.
+            box: left, top, width, height in fractions of the square around the drawing's frame;
+                None for all.
+
+        Raises:
+            KeyError: The set has no such drawing.
+        """
+        drawing = self.drawing(name)
+        if drawing is None:
+            raise KeyError(f"{self.style} has no drawing named {name!r}")
+        left, top, width, height, body = self.bodies[drawing]
+        return svg_document(body, square_view((left, top, width, height), box))
+
+
+def square_view(
+    frame: tuple[float, float, float, float], box: tuple[float, float, float, float] | None = None
+) -> tuple[float, float, float, float]:
+    """The square around a frame (left, top, width, height), or a part of that square."""
+    side = max(frame[2], frame[3])
+    left, top = frame[0] - (side - frame[2]) / 2, frame[1] - (side - frame[3]) / 2
+    if box is None:
+        return left, top, side, side
+    return left + box[0] * side, top + box[1] * side, box[2] * side, box[3] * side
+
+
+def svg_document(body: str, box: tuple[float, float, float, float]) -> str:
+    """An SVG body as a document that shows ``box`` (left, top, width, height)."""
+    view = " ".join(f"{value:g}" for value in box)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}">{body}</svg>'
+
+
+def read_set(style: str, folder: Path) -> IconSet:
+    """Read one set from an installed folder.
+
+    Raises:
+        WorldUnavailable: The folder does not hold the set.
+    """
+    package = folder / "node_modules" / _SCOPE / style
+    try:
+        raw = (package / "icons.json").read_bytes()
+        info = json.loads((package / "info.json").read_bytes())
+        version = json.loads((package / "package.json").read_bytes())["version"]
+        metadata = json.loads((package / "metadata.json").read_bytes())
+    except FileNotFoundError as error:
+        raise WorldUnavailable(
+            f"the artwork of {style} is not in {folder}: delete that folder and run again"
+        ) from error
+    icons = json.loads(raw)
+    sides = (icons.get("width", _DEFAULT_SIDE), icons.get("height", _DEFAULT_SIDE))
+    bodies = {
+        name: (
+            icon.get("left", icons.get("left", 0)),
+            icon.get("top", icons.get("top", 0)),
+            icon.get("width", sides[0]),
+            icon.get("height", sides[1]),
+            icon["body"],
+        )
+        for name, icon in icons["icons"].items()
+        if not icon.get("hidden")
+    }
+    return IconSet(
+        style=style,
+        version=version,
+        licence=info["license"]["spdx"],
+        licence_url=info["license"].get("url", ""),
+        author=info["author"]["name"],
+        author_url=info["author"].get("url", ""),
+        sha256=hashlib.sha256(raw).hexdigest(),
+        bodies=bodies,
+        aliases=_plain_aliases(icons.get("aliases", {}), bodies),
+        categories={key: tuple(names) for key, names in metadata["categories"].items()},
+    )
+
+
+def _plain_aliases(
+    aliases: Mapping[str, Mapping[str, object]], bodies: Mapping[str, object]
+) -> dict[str, str]:
+    """Follow chains of renamings; a name that also turns or mirrors its drawing is left out."""
+    plain: dict[str, str] = {}
+    for name in aliases:
+        at, seen = name, set()
+        while at in aliases and set(aliases[at]) <= {"parent"} and at not in seen:
+            seen.add(at)
+            at = str(aliases[at]["parent"])
+        if at in bodies:
+            plain[name] = at
+    return plain
+
+
+def read_sets(
+    folder: Path | None = None, styles: Iterable[str] = STYLES
+) -> dict[str, IconSet]:
+    """Read several sets; installs the artwork first when no folder is given."""
+    at = install_artwork() if folder is None else folder
+    return {style: read_set(style, at) for style in styles}
+
+
+def manifest(sets: Mapping[str, IconSet]) -> dict[str, dict[str, str]]:
+    """Source, licence and hash of each set, for files made from them and for attribution."""
+    return {
+        style: {
+            "package": f"{_SCOPE}/{style}",
+            "version": icons.version,
+            "licence": icons.licence,
+            "licence_url": icons.licence_url,
+            "author": icons.author,
+            "author_url": icons.author_url,
+            "icons_sha256": icons.sha256,
+        }
+        for style, icons in sets.items()
+    }

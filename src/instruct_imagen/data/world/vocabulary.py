@@ -1,0 +1,164 @@
+"""Which concept exists in which style, and which of that may be used for training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from .holdout import holdout
+from .sources import STYLES, IconSet, read_sets
+
+Pair = tuple[str, str]
+
+CATEGORIES = (
+    "Animals & Nature",
+    "Food & Drink",
+    "Objects",
+    "Travel & Places",
+    "Activities",
+    "Smileys & Emotion",
+    "People & Body",
+)
+"""Categories of things that a picture can show; symbols and flags are left out."""
+
+MIN_STYLES = 5
+
+_NAMES_OF = "fluent-emoji-flat"  # its category list covers the most names
+# Variants that differ in a small detail only, or are not drawings of a thing.
+_LEFT_OUT = re.compile(
+    r"skin-tone|(^|-)(light|medium|dark)(-|$)|flag|keycap"
+    r"|-oclock$|-thirty$|japanese-.*-button|-button$|family"
+    r"|backhand-index|-arrow$|pistol|middle-finger"
+)
+# Sources draw these two ways (a tongue stands for one set's "face with tongue", …) or not at all.
+_UNCLEAR = frozenset({"fog", "wind-face", "hole", "dashing-away", "collision"})
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The (concept, style) pairs that scenes may use.
+
+    Attributes:
+        pairs: In a fixed order.
+        concepts: Concepts of the pairs, sorted.
+        styles: Styles of the pairs, in the order of `STYLES`.
+    """
+
+    pairs: tuple[Pair, ...]
+    concepts: tuple[str, ...] = field(init=False)
+    styles: tuple[str, ...] = field(init=False)
+    _styles_of: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _concepts_of: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index the pairs both ways."""
+        styles_of: dict[str, list[str]] = {}
+        concepts_of: dict[str, list[str]] = {}
+        for concept, style in self.pairs:
+            styles_of.setdefault(concept, []).append(style)
+            concepts_of.setdefault(style, []).append(concept)
+        known = [style for style in STYLES if style in concepts_of]
+        styles = (*known, *sorted(set(concepts_of) - set(known)))
+        fill = object.__setattr__
+        fill(self, "concepts", tuple(sorted(styles_of)))
+        fill(self, "styles", styles)
+        fill(self, "_styles_of", {key: tuple(value) for key, value in styles_of.items()})
+        fill(self, "_concepts_of", {key: tuple(value) for key, value in concepts_of.items()})
+
+    def styles_of(self, concept: str) -> tuple[str, ...]:
+        """Styles in which a concept exists; empty for an unknown concept."""
+        return self._styles_of.get(concept, ())
+
+    def concepts_of(self, style: str) -> tuple[str, ...]:
+        """Concepts that exist in a style; empty for an unknown style."""
+        return self._concepts_of.get(style, ())
+
+
+@lru_cache(maxsize=1)
+def _installed_sets() -> Mapping[str, IconSet]:
+    return read_sets()
+
+
+def world_concepts(sets: Mapping[str, IconSet] | None = None) -> dict[str, tuple[str, ...]]:
+    """Every concept of the world and the styles that draw it.
+
+    Args:
+        sets: The artwork; None reads (and if need be installs) it.
+
+    Returns:
+        Concept → styles in the order of `STYLES`; at least `MIN_STYLES` each, concepts sorted.
+    """
+    sets = _installed_sets() if sets is None else sets
+    names = {style: icons.names() for style, icons in sets.items()}
+    found = {}
+    for concept in sorted(concept_categories(sets)):
+        styles = tuple(style for style in STYLES if style in names and concept in names[style])
+        if len(styles) >= MIN_STYLES:
+            found[concept] = styles
+    return found
+
+
+def concept_categories(sets: Mapping[str, IconSet] | None = None) -> dict[str, str]:
+    """Concept → its category, for all names that show a thing."""
+    sets = _installed_sets() if sets is None else sets
+    return {
+        name: category
+        for category, members in sets[_NAMES_OF].categories.items()
+        if category in CATEGORIES
+        for name in members
+        if not _LEFT_OUT.search(name) and name not in _UNCLEAR
+    }
+
+
+def training_vocabulary(
+    *,
+    min_styles: int = MIN_STYLES,
+    categories: Sequence[str] | None = None,
+    limit: int | None = None,
+    sets: Mapping[str, IconSet] | None = None,
+) -> Vocabulary:
+    """What training may draw: nothing of the hold-out.
+
+    Args:
+        min_styles: Only concepts drawn in at least so many styles (the held-out one not counted).
+        categories: Only these; None for all of `CATEGORIES`.
+        limit: At most so many concepts: those drawn in most styles first, then by name.
+        sets: The artwork; None reads (and if need be installs) it.
+
+    Raises:
+        ValueError: Nothing is left, or a category is unknown.
+    """
+    held = holdout()
+    unknown = set(categories or ()) - set(CATEGORIES)
+    if unknown:
+        raise ValueError(f"unknown categories {sorted(unknown)}: use some of {CATEGORIES}")
+    category_of = concept_categories(sets)
+    wanted = set(categories or CATEGORIES)
+    found = {}
+    for concept, styles in world_concepts(sets).items():
+        styles = tuple(style for style in styles if style != held.style)
+        if concept in held.concepts or category_of[concept] not in wanted:
+            continue
+        if len(styles) >= min_styles:
+            found[concept] = styles
+    ranked = sorted(found, key=lambda concept: (-len(found[concept]), concept))
+    kept = sorted(ranked[:limit])
+    if not kept:
+        raise ValueError(f"no concept is drawn in {min_styles} styles of {sorted(wanted)}")
+    return Vocabulary(_pairs(kept, found))
+
+
+def heldout_vocabulary(sets: Mapping[str, IconSet] | None = None) -> Vocabulary:
+    """The held-out concepts in the styles of training: for evaluation only."""
+    held = holdout()
+    found = {
+        concept: tuple(style for style in styles if style != held.style)
+        for concept, styles in world_concepts(sets).items()
+    }
+    return Vocabulary(_pairs(sorted(held.concepts & set(found)), found))
+
+
+def _pairs(concepts: Iterable[str], styles: Mapping[str, tuple[str, ...]]) -> tuple[Pair, ...]:
+    return tuple((concept, style) for concept in concepts for style in styles[concept])

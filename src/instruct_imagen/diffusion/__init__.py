@@ -1,0 +1,1 @@
+"""Objective, condition dropout and guidance. Knows nothing of the network."""

@@ -1,0 +1,126 @@
+"""The training objective, in one place: noise schedule, v target, loss, condition dropout.
+
+The samplers are diffusers' schedulers built from the same config, so that the training target and the
+inference formula cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+TIMESTEPS = 1000
+
+SCHEDULER_CONFIG = {
+    "num_train_timesteps": TIMESTEPS,
+    "beta_schedule": "squaredcos_cap_v2",
+    "prediction_type": "v_prediction",
+    "timestep_spacing": "trailing",
+}
+"""Cosine schedule and v-prediction ([Hu24] A.2.2).
+
+Its last step has a signal-to-noise ratio of 2.4e-9: sampling starts at that very step ("trailing"),
+so training and sampling agree on pure noise without rescaling the betas (docs/log.md).
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noised:
+    """What the network sees and what it should say.
+
+    Attributes:
+        sample: (B, C, H, W) noisy images.
+        timesteps: (B,) int64 in [0, TIMESTEPS).
+        target: (B, C, H, W) v.
+    """
+
+    sample: Tensor
+    timesteps: Tensor
+    target: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionDrop:
+    """Which conditions each sample loses, (B,) bool each.
+
+    Attributes:
+        text: The text is replaced by the empty one.
+        context: All references are left out.
+    """
+
+    text: Tensor
+    context: Tensor
+
+
+def training_scheduler() -> DDPMScheduler:
+    """The scheduler whose alphas define the training noise."""
+    return DDPMScheduler(**SCHEDULER_CONFIG)
+
+
+def draw_timesteps(batch: int, generator: torch.Generator, *, shift: float = 1.0) -> Tensor:
+    """Stratified timesteps: one in each of `batch` equal parts, in random order.
+
+    Args:
+        batch: B.
+        generator: On the CPU.
+        shift: s of u → s·u / (1 + (s - 1)·u); 1 is uniform, above 1 gives more of the high noise
+            where layout is decided.
+
+    Returns:
+        (B,) int64 in [0, TIMESTEPS), on the CPU.
+
+    Raises:
+        ValueError: when shift is not positive.
+    """
+    if shift <= 0:
+        raise ValueError(f"timestep shift must be positive, not {shift}")
+    fractions = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
+    fractions = shift * fractions / (1 + (shift - 1) * fractions)
+    steps = (fractions * TIMESTEPS).long().clamp(max=TIMESTEPS - 1)
+    return steps[torch.randperm(batch, generator=generator)]
+
+
+def add_noise(scheduler: DDPMScheduler, images: Tensor, noise: Tensor, steps: Tensor) -> Noised:
+    """z = α·x + σ·ε and v = α·ε - σ·x ([Hu24] A.2.2; Salimans and Ho 2022, §4).
+
+    Args:
+        scheduler: From `training_scheduler`.
+        images: (B, C, H, W) in [-1, 1].
+        noise: Same shape, standard normal.
+        steps: (B,) int64.
+    """
+    return Noised(
+        sample=scheduler.add_noise(images, noise, steps),
+        timesteps=steps,
+        target=scheduler.get_velocity(images, noise, steps),
+    )
+
+
+def draw_condition_drop(
+    batch: int, generator: torch.Generator, *, drop_both: float = 0.1, drop_context: float = 0.1
+) -> ConditionDrop:
+    """The two independent drops of [Hu24] A.3.1, each drawn per sample.
+
+    Args:
+        batch: B.
+        generator: On the CPU.
+        drop_both: Probability that text and context go together.
+        drop_context: Probability that the context alone goes.
+
+    Raises:
+        ValueError: when a probability lies outside [0, 1].
+    """
+    for name, value in (("drop_both", drop_both), ("drop_context", drop_context)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must lie in [0, 1], not {value}")
+    both = torch.rand(batch, generator=generator) < drop_both
+    context = torch.rand(batch, generator=generator) < drop_context
+    return ConditionDrop(text=both, context=both | context)
+
+
+def per_sample_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error in float32: (B,)."""
+    return (predicted.float() - target.float()).square().flatten(1).mean(dim=1)

@@ -1,0 +1,1 @@
+"""The network: text states, context attention, the U-Net and its adaptation. Knows nothing of diffusion."""

