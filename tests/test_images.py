@@ -126,7 +126,14 @@ def test_grey_without_a_known_range_is_refused():
     assert "32-bit grey" in error_of(lambda: load_image(Image.new("I", (2, 2), 70_000)))
     assert "32-bit grey" in error_of(lambda: load_image(Image.new("I", (2, 2), -1)))
     assert "floating-point" in error_of(lambda: load_image(Image.new("F", (2, 2), 0.5)))
-    assert "LAB" in error_of(lambda: load_image(Image.new("LAB", (2, 2))))
+
+
+def test_metadata_does_not_travel_on():
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    image = load_image(io.BytesIO(encoded(picture(), "JPEG", exif=exif, comment="at home")))
+    assert image.info == {}
+    assert len(image.getexif()) == 0
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3), (4, 5, 4)])

@@ -54,7 +54,8 @@ def load_image(
         background: Colour, RGB, that shows through where the image is transparent.
 
     Returns:
-        A new image of mode RGB, or RGBA if `keep_alpha`. 16-bit grey is scaled from [0, 65535].
+        A new image of mode RGB, or RGBA if `keep_alpha`, without metadata. 16-bit grey is scaled
+        from [0, 65535].
 
     Raises:
         ImageError: If the file is missing, unreadable, no image of a known format, truncated,
@@ -102,7 +103,9 @@ def _decode(
         image.load()
         # A broken EXIF block makes Pillow raise almost anything, as broken pixels do.
         image = ImageOps.exif_transpose(image)
-        return _to_eight_bits(image, name, keep_alpha, background)
+        image = _to_eight_bits(image, name, keep_alpha, background)
+        image.info = {}  # a photograph's place and camera must not travel on into results
+        return image
     except ImageError:
         raise
     except Exception as error:
@@ -122,7 +125,7 @@ def _to_eight_bits(
             f"{name}: floating-point pixels have no stated range; save it with 8 or 16 bits"
         )
     if not image.has_transparency_data:
-        # CMYK, YCbCr, grey and palettes; LAB and HSV have no way to RGBA but one to RGB
+        # RGBA by way of RGB: Pillow has no other from CMYK, YCbCr, HSV
         rgb = image.convert("RGB")
         return rgb.convert("RGBA") if keep_alpha else rgb
     rgba = image.convert("RGBA")

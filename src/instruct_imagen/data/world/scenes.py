@@ -1,0 +1,207 @@
+"""Scenes: assets on a background, drawn from a vocabulary, with a caption that is true of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from instruct_imagen.data.example import Background, Placement, Scene
+
+from .vocabulary import Pair, Vocabulary
+
+PALETTE: dict[str, tuple[int, int, int]] = {
+    "white": (255, 255, 255),
+    "light grey": (205, 205, 205),
+    "red": (214, 48, 49),
+    "orange": (244, 144, 48),
+    "yellow": (250, 212, 72),
+    "green": (70, 164, 82),
+    "light green": (178, 226, 146),
+    "light blue": (156, 210, 246),
+    "blue": (52, 112, 214),
+    "dark blue": (30, 44, 110),
+    "purple": (134, 78, 186),
+    "pink": (250, 168, 200),
+    "brown": (136, 88, 54),
+    "black": (24, 24, 28),
+}
+"""Background colours: name → sRGB."""
+
+DARK_COLOURS = frozenset({"black", "dark blue", "brown", "purple", "blue"})
+DARK_INK_STYLES = frozenset({"fluent-emoji-high-contrast", "emojione-monotone"})
+"""Styles whose sprites are almost black; they are not put on `DARK_COLOURS`."""
+
+STYLE_NAMES: dict[str, str] = {
+    "noto": "soft shaded noto style",
+    "noto-v1": "rounded cartoon style",
+    "twemoji": "flat twemoji style",
+    "openmoji": "outlined openmoji style",
+    "fluent-emoji-flat": "colourful fluent style",
+    "fluent-emoji-high-contrast": "black silhouette style",
+    "emojione": "flat emojione style",
+    "emojione-v1": "glossy emojione style",
+    "emojione-monotone": "black ink style",
+    "fxemoji": "simple firefox style",
+    "flat": "plain flat style",
+    "outline": "thin outline style",
+}
+"""How captions name the styles (the last two are our own drawings of `fallback`)."""
+
+ONE_ASSET = 0.75
+_PLAIN = 0.6
+_ONE_SCALES = (0.6, 0.92)
+_TWO_SCALES = (0.42, 0.54)
+_FLIP = 0.25
+_PLURALS = frozenset(
+    "scissors glasses sunglasses jeans eyes skis chopsticks peanuts cherries grapes books houses "
+    "pancakes sparkles footprints bookmark-tabs control-knobs chains shopping-bags bagpipes "
+    "musical-notes admission-tickets fireworks open-hands folded-hands clapping-hands raising-hands "
+    "clinking-glasses clinking-beer-mugs crossed-swords crossed-fingers french-fries japanese-dolls "
+    "money-with-wings two-hearts revolving-hearts sweat-droplets busts-in-silhouette paw-prints "
+    "linked-paperclips card-index-dividers hot-springs performing-arts boxing-gloves".split()
+)
+_MASS = frozenset(
+    "bacon bread spaghetti popcorn sushi cooked-rice shaved-ice sake honey corn curry-rice oden "
+    "construction herb seedling fire confetti-ball snow spaghetti zzz".split()
+) - {"confetti-ball", "seedling", "construction", "herb"}
+
+
+def scene_rng(seed: int, index: int) -> np.random.Generator:
+    """The generator of scene `index` of `seed`: the same wherever and whenever it is made."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, index))))
+
+
+def caption_name(concept: str) -> str:
+    """How captions name a concept: ``"red-apple"`` → ``"red apple"``."""
+    return concept.replace("-", " ")
+
+
+@lru_cache(maxsize=None)
+def with_article(concept: str) -> str:
+    """The name with its article: ``"an owl"``, ``"scissors"``, ``"some bread"``."""
+    name = caption_name(concept)
+    if concept in _PLURALS:
+        return name
+    if concept in _MASS:
+        return f"some {name}"
+    return f"{_article(name)} {name}"
+
+
+def _article(name: str) -> str:
+    """By sound: "a unicorn", "an hourglass", "a euro banknote"."""
+    vowel = name[0] in "aeiou" and not name.startswith(("uni", "euro", "one", "ukulele"))
+    return "an" if vowel or name.startswith("hour") else "a"
+
+
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    return low + (high - low) * rng.random()
+
+
+def sample_background(rng: np.random.Generator, styles: Sequence[str] = ()) -> Background:
+    """A plain or (40%) gradient background that assets of `styles` can be seen on."""
+    inky = any(style in DARK_INK_STYLES for style in styles)
+    names = _LIGHT if inky else _ALL
+    first = names[int(rng.random() * len(names))]
+    if rng.random() < _PLAIN:
+        return Background(kind="plain", colours=(first,))
+    second = names[int(rng.random() * (len(names) - 1))]
+    if second == first:
+        second = names[-1]
+    return Background(kind="gradient", colours=(first, second))
+
+
+_ALL = tuple(name for name in PALETTE if name != "black")
+_LIGHT = tuple(name for name in _ALL if name not in DARK_COLOURS)
+
+
+def sample_assets(rng: np.random.Generator, vocabulary: Vocabulary) -> list[Pair]:
+    """One asset, or (25%) two different ones of one style; styles are equally frequent."""
+    styles = vocabulary.styles
+    style = styles[int(rng.random() * len(styles))]
+    concepts = vocabulary.concepts_of(style)
+    first = int(rng.random() * len(concepts))
+    if rng.random() < ONE_ASSET or len(concepts) < 2:
+        return [(concepts[first], style)]
+    second = (first + 1 + int(rng.random() * (len(concepts) - 1))) % len(concepts)
+    return [(concepts[first], style), (concepts[second], style)]
+
+
+def sample_scene(
+    rng: np.random.Generator, vocabulary: Vocabulary, *, assets: Sequence[Pair] | None = None
+) -> Scene:
+    """A scene of one or two assets.
+
+    Args:
+        rng: The only source of randomness.
+        vocabulary: What may be drawn when `assets` is None.
+        assets: (concept, style) of each asset; one or two.
+
+    Raises:
+        ValueError: for no assets or more than two.
+    """
+    chosen = sample_assets(rng, vocabulary) if assets is None else list(assets)
+    if not 1 <= len(chosen) <= 2:
+        raise ValueError(f"a scene has one or two assets, not {len(chosen)}")
+    background = sample_background(rng, [style for _, style in chosen])
+    if len(chosen) == 1:
+        scale = _between(rng, *_ONE_SCALES)
+        room = 1.0 - scale
+        places = [(0.5 + room * (rng.random() - 0.5), 0.5 + room * (rng.random() - 0.5), scale)]
+    else:
+        places = _two_places(rng)
+    placements = tuple(
+        Placement(concept=concept, style=style, x=x, y=y, scale=scale, flip=rng.random() < _FLIP)
+        for (concept, style), (x, y, scale) in zip(chosen, places, strict=True)
+    )
+    # The lower one stands nearer, as on the ground, and is drawn last.
+    return Scene(
+        background=background,
+        placements=tuple(sorted(placements, key=lambda asset: asset.y + asset.scale / 2)),
+    )
+
+
+def _two_places(rng: np.random.Generator) -> list[tuple[float, float, float]]:
+    """(x, y, scale) of two assets side by side, in either order, hardly overlapping."""
+    scales = (_between(rng, *_TWO_SCALES), _between(rng, *_TWO_SCALES))
+    left = scales[0] / 2 + 0.04 * rng.random()
+    right = 1.0 - scales[1] / 2 - 0.04 * rng.random()
+    ys = [scale / 2 + (1.0 - scale) * rng.random() for scale in scales]
+    places = [(left, ys[0], scales[0]), (right, ys[1], scales[1])]
+    return places if rng.random() < 0.5 else places[::-1]
+
+
+def caption(scene: Scene, rng: np.random.Generator, *, with_style: bool = True) -> str:
+    """A true caption.
+
+    Args:
+        scene: What it describes.
+        rng: Chooses among at most two wordings a fact, so that texts recur and their encoded
+            states can be kept.
+        with_style: Names the style of the first asset (a scene's assets share one).
+
+    Returns:
+        E.g. ``"an owl to the left of a taxi on a pink background, drawn in black ink style"``.
+    """
+    words = _assets_words(scene, rng)
+    colours = scene.background.colours
+    if scene.background.kind == "plain":
+        words += f" on {_article(colours[0])} {colours[0]} background"
+    else:
+        words += f" on a background from {colours[0]} to {colours[1]}"
+    if with_style:
+        words += f", {STYLE_NAMES[scene.placements[0].style]}"
+    return words
+
+
+def _assets_words(scene: Scene, rng: np.random.Generator) -> str:
+    names = [with_article(asset.concept) for asset in scene.placements]
+    if len(names) == 1:
+        return names[0]
+    first, second = scene.placements
+    if rng.random() < 0.5:
+        return f"{names[0]} and {names[1]}"
+    if first.x > second.x:
+        names.reverse()
+    return f"{names[0]} to the left of {names[1]}"
