@@ -1,0 +1,257 @@
+"""`InstructImagenPipeline`: instruction → encode → sample → image."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin
+from diffusers.utils import BaseOutput
+from PIL import Image
+from torch import Tensor
+
+from instruct_imagen.diffusion.guidance import guidance_weights, guided
+from instruct_imagen.images import to_pil, to_tensor
+from instruct_imagen.instruction import Instruction, reference_prompt
+from instruct_imagen.model.context_attention import ContextStates
+from instruct_imagen.model.text import TextEncoder, TextStates
+from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+StepCallback = Callable[["InstructImagenPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
+
+
+@dataclass
+class InstructImagenOutput(BaseOutput):
+    """What a call returns.
+
+    Attributes:
+        images: A list of PIL images, or an (N, H, W, 3) float32 array in [0, 1] (``"np"``), or an
+            (N, 3, H, W) tensor in [-1, 1] (``"pt"``).
+    """
+
+    images: list[Image.Image] | np.ndarray | Tensor
+
+
+class InstructImagenPipeline(DiffusionPipeline):
+    """Follows multi-modal instructions ([Hu24] §2, §3).
+
+    Args:
+        unet: The network.
+        text_encoder: Frozen, with markers.
+        scheduler: Any diffusers scheduler with the config of `diffusion.objective`.
+        vae: Of a latent backbone; None for a pixel one.
+    """
+
+    model_cpu_offload_seq = "text_encoder->unet->vae"
+    _optional_components = ["vae"]  # noqa: RUF012 - diffusers reads a list
+
+    def __init__(
+        self,
+        unet: InstructUNet,
+        text_encoder: TextEncoder,
+        scheduler: SchedulerMixin,
+        vae: AutoencoderKL | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler, vae=vae)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, **options: Any
+    ) -> InstructImagenPipeline:
+        """As in diffusers; ``"starter"`` is the model inside the installed package."""
+        source = Path(pretrained_model_name_or_path)
+        if not source.exists() and (WEIGHTS / source).is_dir():
+            source = WEIGHTS / source
+        return super().from_pretrained(str(source), **options)
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        side = int(self.unet.unet.config.sample_size) * self.unet.space_to_depth
+        return side * self._vae_factor
+
+    @property
+    def _vae_factor(self) -> int:
+        return 1 if self.vae is None else 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        instruction: Instruction | Sequence[Instruction],
+        *,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 3.0,
+        guidance: str = "constant",
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        output_type: str = "pil",
+        callback_on_step_end: StepCallback | None = None,
+        reencode_each_step: bool = False,
+    ) -> InstructImagenOutput:
+        """Generates one image for each instruction.
+
+        Args:
+            instruction: One, or several that are computed as one batch.
+            num_inference_steps: Sampling steps.
+            guidance_scale: Weight of classifier-free guidance; 1 is none.
+            guidance: ``constant``, ``oscillating`` or ``interval``; see `diffusion.guidance`.
+            generator: One for all, or one for each instruction (then the image of an instruction
+                does not depend on the others).
+            output_type: ``pil``, ``np`` or ``pt``.
+            callback_on_step_end: Called as (pipeline, step, timestep, {"sample": …}) and may return
+                a changed sample; setting ``pipeline._interrupt`` ends the sampling.
+            reencode_each_step: Encodes the references anew at every step, as a baseline for what
+                keeping their keys and values saves (`benchmarks/`).
+
+        Raises:
+            InstructionError: An instruction that this model cannot follow.
+            ValueError: An unknown output type, or a number of generators that does not fit.
+        """
+        instructions = [instruction] if isinstance(instruction, Instruction) else list(instruction)
+        generators = _generators(generator, len(instructions))
+        if output_type not in ("pil", "np", "pt"):
+            raise ValueError(f"output_type must be pil, np or pt, not '{output_type}'")
+        if num_inference_steps < 1:
+            raise ValueError(f"num_inference_steps must be at least 1, not {num_inference_steps}")
+        weights = guidance_weights(guidance, guidance_scale, num_inference_steps)
+        for one in instructions:
+            one.check(max_marker=self.unet.max_markers)
+
+        references = self._references(instructions)
+        denoise, refresh = self._denoiser(instructions, references, any(w != 1 for w in weights))
+        self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
+        sample = self._initial_noise(len(instructions), generators)
+        accepts = inspect.signature(self.scheduler.step).parameters
+        extra = {"generator": generators} if "generator" in accepts and generators else {}
+        self._interrupt = False
+        with self.progress_bar(total=num_inference_steps) as progress:
+            for index, step in enumerate(self.scheduler.timesteps):
+                if reencode_each_step and index:
+                    refresh()
+                scaled = self.scheduler.scale_model_input(sample, step)
+                weight = weights[min(index, num_inference_steps - 1)]
+                predicted = denoise(scaled, step, weight)
+                sample = self.scheduler.step(predicted, step, sample, **extra).prev_sample
+                if callback_on_step_end is not None:
+                    changed = callback_on_step_end(self, index, int(step), {"sample": sample})
+                    sample = (changed or {}).get("sample", sample)
+                progress.update()
+                if self._interrupt:
+                    break
+        return InstructImagenOutput(images=self._finish(sample, output_type))
+
+    def _references(self, instructions: Sequence[Instruction]) -> ReferenceBatch:
+        """All references of the instructions, decoded, squared and packed."""
+        images: list[Any] = []
+        prompts: list[str] = []
+        places: list[tuple[int, int, int]] = []
+        for index, instruction in enumerate(instructions):
+            for slot, reference in enumerate(instruction.references):
+                images.append(reference.image)
+                prompts.append(reference_prompt(reference))
+                places.append((index, slot, reference.marker))
+        device, dtype = self._execution_device, self.unet.dtype
+        pixels = to_tensor(images, self.size).to(device, dtype)
+        if self.vae is not None and images:
+            encoded = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mode()
+            pixels = (encoded * self.vae.config.scaling_factor).to(dtype)
+        packed = torch.tensor(places, dtype=torch.int64).reshape(-1, 3).to(device)
+        return ReferenceBatch(
+            images=pixels,
+            text=self._encode_text(prompts or [""]),
+            sample=packed[:, 0],
+            slot=packed[:, 1],
+            markers=packed[:, 2],
+            batch_size=len(instructions),
+            slots=max((slot + 1 for _, slot, _ in places), default=0),
+        )
+
+    def _encode_text(self, texts: Sequence[str]) -> TextStates:
+        return self.text_encoder(texts).to(self._execution_device, self.unet.dtype)
+
+    def _denoiser(
+        self, instructions: Sequence[Instruction], references: ReferenceBatch, with_guidance: bool
+    ) -> tuple[Callable[[Tensor, Tensor, float], Tensor], Callable[[], None]]:
+        """The guided network, and what encodes the references anew."""
+        side = self.size // self._vae_factor
+        texts = [instruction.text for instruction in instructions]
+        text = self._encode_text(texts)
+        held: dict[str, ContextStates] = {}
+        doubled: TextStates | None = None
+        if with_guidance:
+            rows = self.text_encoder(texts + [""] * len(texts))
+            doubled = rows.to(self._execution_device, self.unet.dtype)
+
+        def refresh() -> None:
+            held["conditional"] = self.unet.encode_context(references, (side, side))
+            if with_guidance:
+                nothing = self.unet.encode_context(_no_references(references), (side, side))
+                held["both"] = held["conditional"].concatenated(nothing)
+
+        def conditional(sample: Tensor, step: Tensor) -> Tensor:
+            return self.unet(sample, step, text, held["conditional"])
+
+        def both(sample: Tensor, step: Tensor) -> Tensor:
+            return self.unet(torch.cat([sample, sample]), step, doubled, held["both"])
+
+        refresh()
+        return guided(both, conditional), refresh
+
+    def _initial_noise(self, count: int, generators: list[torch.Generator] | None) -> Tensor:
+        """(count, C, H, W) noise; each row from its own generator where there are several."""
+        side = self.size // self._vae_factor
+        channels = self.unet.unet.config.in_channels // self.unet.space_to_depth**2
+        shape = (1, channels, side, side)
+        rows = [
+            torch.randn(shape, generator=generators[index] if generators else None)
+            for index in range(count)
+        ]
+        noise = torch.cat(rows).to(self._execution_device, self.unet.dtype)
+        return noise * self.scheduler.init_noise_sigma
+
+    def _finish(self, sample: Tensor, output_type: str) -> list[Image.Image] | np.ndarray | Tensor:
+        if self.vae is not None:
+            latents = (sample / self.vae.config.scaling_factor).to(self.vae.dtype)
+            sample = self.vae.decode(latents).sample
+        sample = sample.float().clamp(-1, 1)
+        if output_type == "pt":
+            return sample
+        if output_type == "np":
+            return ((sample + 1) / 2).permute(0, 2, 3, 1).cpu().numpy()
+        return to_pil(sample)
+
+
+def _no_references(references: ReferenceBatch) -> ReferenceBatch:
+    """The same batch without any reference."""
+    none = references.sample[:0]
+    return ReferenceBatch(
+        images=references.images[:0],
+        text=references.text,
+        sample=none,
+        slot=none,
+        markers=none,
+        batch_size=references.batch_size,
+        slots=0,
+    )
+
+
+def _generators(
+    generator: torch.Generator | Sequence[torch.Generator] | None, count: int
+) -> list[torch.Generator] | None:
+    """One generator a row."""
+    if generator is None:
+        return None
+    if isinstance(generator, torch.Generator):
+        return [generator] * count
+    if len(generator) != count:
+        raise ValueError(
+            f"{len(generator)} generators for {count} instructions: give one, or one each"
+        )
+    return list(generator)

@@ -1,0 +1,83 @@
+"""From a config to its parts: network, world, optimizer, pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from diffusers import DPMSolverMultistepScheduler
+from torch import nn
+
+from instruct_imagen.data.world.atlas import Atlas
+from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
+from instruct_imagen.diffusion.objective import SCHEDULER_CONFIG
+from instruct_imagen.model.unet import InstructUNet
+from instruct_imagen.recipes.config import TrainConfig
+
+
+def build_model(config: TrainConfig, text_dim: int) -> InstructUNet:
+    """The network of a config with weights that depend on its seed alone.
+
+    Every level but the finest attends to text and context.
+    """
+    coarse = len(config.channels) - 1
+    unet = {
+        "sample_size": config.size // config.space_to_depth,
+        "in_channels": 3 * config.space_to_depth**2,
+        "out_channels": 3 * config.space_to_depth**2,
+        "down_block_types": ("DownBlock2D", *["CrossAttnDownBlock2D"] * coarse),
+        "up_block_types": (*["CrossAttnUpBlock2D"] * coarse, "UpBlock2D"),
+        "block_out_channels": config.channels,
+        "layers_per_block": config.layers,
+        "cross_attention_dim": text_dim,
+        # diffusers' name for the number of heads
+        "attention_head_dim": tuple(max(width // config.head_dim, 1) for width in config.channels),
+        "norm_num_groups": 16,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return InstructUNet(
+            unet, space_to_depth=config.space_to_depth, max_markers=config.max_markers
+        )
+
+
+def build_world(config: TrainConfig) -> tuple[Vocabulary, Atlas]:
+    """What the training may draw, and the sprites.
+
+    Raises:
+        WorldUnavailable: The artwork is not installed and cannot be.
+        ValueError: The packed world holds nothing that may be trained on.
+    """
+    if config.atlas:
+        atlas = Atlas.load(config.atlas)
+        return Vocabulary(atlas.pairs), atlas
+    vocabulary = training_vocabulary(
+        min_styles=config.min_styles,
+        categories=config.categories or None,
+        limit=config.concepts or None,
+    )
+    return vocabulary, Atlas.build(vocabulary.pairs)
+
+
+def build_optimizer(config: TrainConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """AdamW, or the paper's Adafactor with β1 0.9 ([Hu24] A.2.2)."""
+    chosen = list(parameters)
+    if config.optimizer == "adafactor":
+        from transformers.optimization import Adafactor
+
+        return Adafactor(
+            chosen,
+            lr=config.learning_rate,
+            beta1=0.9,
+            scale_parameter=False,
+            relative_step=False,
+            warmup_init=False,
+        )
+    return torch.optim.AdamW(
+        chosen, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+    )
+
+
+def sampling_scheduler() -> DPMSolverMultistepScheduler:
+    """DPM-Solver++ on the training schedule, with Imagen's dynamic thresholding for pixels."""
+    return DPMSolverMultistepScheduler(**SCHEDULER_CONFIG, thresholding=True)

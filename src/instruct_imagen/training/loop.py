@@ -1,0 +1,257 @@
+"""The loop: stages one after the other, resumable, within a time budget."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections import defaultdict
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.training_utils import EMAModel
+from tqdm import tqdm
+
+from instruct_imagen.data.batch import make_batch
+from instruct_imagen.data.mixture import Mixture
+from instruct_imagen.data.tasks.registry import all_tasks
+from instruct_imagen.diffusion.objective import draw_condition_drop, training_scheduler
+from instruct_imagen.model.text import TextEncoder
+from instruct_imagen.pipeline import InstructImagenPipeline
+from instruct_imagen.recipes.config import TrainConfig, resolved
+from instruct_imagen.training import checkpoint
+from instruct_imagen.training.build import (
+    build_model,
+    build_optimizer,
+    build_world,
+    sampling_scheduler,
+)
+from instruct_imagen.training.sheet import Sheet, draw_sheet, fixed_examples
+from instruct_imagen.training.step import StepLoss, encode_batch, step_loss
+
+
+class Trainer:
+    """One training run.
+
+    Args:
+        config: The recipe.
+        encoder: Text encoder; the starter's by default.
+    """
+
+    def __init__(self, config: TrainConfig, encoder: TextEncoder | None = None) -> None:
+        self.config = config
+        self.folder = Path(config.out)
+        self.device = torch.device(config.device)
+        self.encoder = encoder or TextEncoder(max_markers=config.max_markers)
+        self.encoder.to(self.device)
+        self.vocabulary, self.atlas = build_world(config)
+        self.model = build_model(config, self.encoder.width).to(self.device)
+        if config.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        self.optimizer = build_optimizer(config, self.model.parameters())
+        self.ema = EMAModel(
+            self.model.parameters(),
+            decay=config.ema_decay,
+            use_ema_warmup=True,
+            power=0.75,
+            foreach=True,
+        )
+        self.scheduler = training_scheduler()
+        self.stage = 0
+        self.stage_step = 0
+        self.images = 0
+        self.seconds = 0.0
+        self._window: dict[str, list[float]] = defaultdict(list)
+        self._resume()
+
+    def run(self) -> None:
+        """Trains until the last stage ends, the time is up, or a signal asks to stop."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = {"config": resolved(self.config), "parameters": self.parameter_count}
+        (self.folder / "config.json").write_text(json.dumps(settings, indent=1) + "\n")
+        start = time.monotonic()
+        limit = self.config.minutes * 60 or float("inf")
+        stopping: list[int] = []
+        previous = {
+            number: signal.signal(number, lambda received, _: stopping.append(received))
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        try:
+            while self.stage < len(self.config.stages):
+                if stopping or time.monotonic() - start >= limit:
+                    break
+                self._run_stage(lambda: bool(stopping) or time.monotonic() - start >= limit)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        self.save()
+        self.sheet()
+
+    @property
+    def parameter_count(self) -> int:
+        """Trained parameters."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def _run_stage(self, stop: Any) -> None:
+        """Steps of the current stage until its end or `stop()`."""
+        stage = self.config.stages[self.stage]
+        mixture = Mixture(
+            all_tasks(), stage.ratios, self.vocabulary, self.config.seed * 16 + self.stage
+        )
+        size = self.config.batch_size
+        steps = -(-stage.images // size)
+        with tqdm(
+            total=steps * size, initial=self.stage_step * size, desc=stage.name, unit="img"
+        ) as bar:
+            while self.stage_step < steps and not stop():
+                self._step(mixture)
+                bar.update(size)
+                if self.stage_step % 20 == 0:
+                    bar.set_postfix(loss=f"{self._log(stage.name):.4f}")
+                self._every(self.config.checkpoint_every, self.save)
+                self._every(self.config.sheet_every, self.sheet)
+        if self.stage_step >= steps:
+            self.stage, self.stage_step = self.stage + 1, 0
+
+    def _every(self, interval: int, action: Any) -> None:
+        """Calls `action` when the last step went past a multiple of `interval` images."""
+        if interval and self.images // interval > (self.images - self.config.batch_size) // interval:
+            action()
+
+    def _step(self, mixture: Mixture) -> None:
+        """One optimizer step."""
+        config = self.config
+        began = time.monotonic()
+        size = config.batch_size
+        generator = checkpoint.rng_for(config.seed, self.stage, self.stage_step)
+        drop = draw_condition_drop(
+            size, generator, drop_both=config.drop_both, drop_context=config.drop_context
+        )
+        first = self.stage_step * size
+        batch = make_batch(
+            mixture.examples(first, first + size),
+            self.atlas,
+            config.size,
+            device=self.device,
+            drop_text=drop.text.tolist(),
+            drop_context=drop.context.tolist(),
+        )
+        rendered = time.monotonic()
+        encoded = encode_batch(
+            batch, self.encoder, device=self.device, channels_last=config.channels_last
+        )
+        ready = time.monotonic()
+        with self._precision():
+            loss = step_loss(
+                self.model, self.scheduler, encoded, generator, timestep_shift=config.timestep_shift
+            )
+        loss.mean.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
+        steps_done = self.images // size
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * min(1.0, (steps_done + 1) / config.warmup_steps)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ema.step(self.model.parameters())
+        self.images += size
+        self.stage_step += 1
+        ended = time.monotonic()
+        self.seconds += ended - began
+        self._remember(loss, batch.tasks, float(norm), rendered - began, ready - rendered, ended - began)
+
+    def _precision(self) -> Any:
+        if self.config.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def _remember(
+        self, loss: StepLoss, tasks: tuple[str, ...], norm: float, render: float, text: float, all_: float
+    ) -> None:
+        """Keeps the step's figures for the next line of the log."""
+        for name, value in (("norm", norm), ("render_s", render), ("text_s", text), ("step_s", all_)):
+            self._window[name].append(value)
+        for task, value, step in zip(
+            tasks, loss.per_sample.tolist(), loss.timesteps.tolist(), strict=True
+        ):
+            self._window["loss"].append(value)
+            self._window[f"loss/{task}"].append(value)
+            self._window[f"loss/noise{step * 4 // 1000}"].append(value)
+
+    def _log(self, stage: str) -> float:
+        """Writes one line of means to log.jsonl; returns the mean loss."""
+        means = {name: sum(values) / len(values) for name, values in self._window.items()}
+        line = {"stage": stage, "images": self.images, "seconds": round(self.seconds, 1)}
+        line["images_per_s"] = round(self.config.batch_size / means["step_s"], 2)
+        line |= {name: round(value, 5) for name, value in means.items()}
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self._window.clear()
+        return means["loss"]
+
+    def save(self) -> None:
+        """Writes a checkpoint."""
+        names = [name for name, _ in self.model.named_parameters()]
+        checkpoint.save(
+            self.folder / "checkpoints",
+            checkpoint.TrainingState(
+                model=dict(self.model.state_dict()),
+                ema=dict(zip(names, self.ema.shadow_params, strict=True)),
+                optimizer=self.optimizer.state_dict(),
+                progress={
+                    "stage": self.stage,
+                    "stage_step": self.stage_step,
+                    "images": self.images,
+                    "seconds": self.seconds,
+                    "ema_steps": self.ema.optimization_step,
+                },
+            ),
+            name=f"images-{self.images:09d}",
+        )
+
+    def _resume(self) -> None:
+        state = checkpoint.load_latest(self.folder / "checkpoints")
+        if state is None:
+            return
+        self.model.load_state_dict(dict(state.model))
+        if self.config.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        self.optimizer.load_state_dict(dict(state.optimizer))
+        names = [name for name, _ in self.model.named_parameters()]
+        self.ema.shadow_params = [state.ema[name].to(self.device).clone() for name in names]
+        self.ema.optimization_step = state.progress["ema_steps"]
+        self.stage = state.progress["stage"]
+        self.stage_step = state.progress["stage_step"]
+        self.images = state.progress["images"]
+        self.seconds = state.progress["seconds"]
+
+    def pipeline(self) -> InstructImagenPipeline:
+        """The network as it is, ready to sample."""
+        pipeline = InstructImagenPipeline(self.model, self.encoder, sampling_scheduler())
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def sheet(self) -> None:
+        """Draws the sample sheet with the averaged weights."""
+        sheet = Sheet(rows=fixed_examples(self.vocabulary), atlas=self.atlas)
+        self.ema.store(self.model.parameters())
+        self.ema.copy_to(self.model.parameters())
+        try:
+            draw_sheet(
+                self.pipeline(), sheet, self.folder / "sheets" / f"images-{self.images:09d}.png"
+            )
+        finally:
+            self.ema.restore(self.model.parameters())
+
+    def export(self, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+        """Writes the averaged weights as a pipeline that `from_pretrained` reads."""
+        self.ema.store(self.model.parameters())
+        self.ema.copy_to(self.model.parameters())
+        try:
+            averaged = build_model(self.config, self.encoder.width)
+            averaged.load_state_dict(self.model.state_dict())
+        finally:
+            self.ema.restore(self.model.parameters())
+        pipeline = InstructImagenPipeline(averaged.to(dtype), self.encoder, sampling_scheduler())
+        pipeline.save_pretrained(folder)
