@@ -26,7 +26,8 @@ def guidance_weights(kind: str, scale: float, steps: int) -> list[float]:
         ValueError: for an unknown kind or a scale below 1.
     """
     if kind not in get_args(GuidanceKind):
-        raise ValueError(f"guidance '{kind}' is unknown: use one of {', '.join(get_args(GuidanceKind))}")
+        known = ", ".join(get_args(GuidanceKind))
+        raise ValueError(f"guidance '{kind}' is unknown: use one of {known}")
     if scale < 1:
         raise ValueError(f"guidance scale must be at least 1 (1 is no guidance), not {scale}")
     if kind == "constant":

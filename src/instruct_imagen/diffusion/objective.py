@@ -1,7 +1,7 @@
 """The training objective, in one place: noise schedule, v target, loss, condition dropout.
 
-The samplers are diffusers' schedulers built from the same config, so that the training target and the
-inference formula cannot drift apart.
+The samplers are diffusers' schedulers built from the same config, so that the training target and
+the inference formula cannot drift apart.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def draw_timesteps(batch: int, generator: torch.Generator, *, shift: float = 1.0
 
 
 def add_noise(scheduler: DDPMScheduler, images: Tensor, noise: Tensor, steps: Tensor) -> Noised:
-    """z = α·x + σ·ε and v = α·ε - σ·x ([Hu24] A.2.2; Salimans and Ho 2022, §4).
+    """Z = α·x + σ·ε and v = α·ε - σ·x ([Hu24] A.2.2; Salimans and Ho 2022, §4).
 
     Args:
         scheduler: From `training_scheduler`.

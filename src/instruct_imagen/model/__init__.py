@@ -1,1 +1,1 @@
-"""The network: text states, context attention, the U-Net and its adaptation. Knows nothing of diffusion."""
+"""The network: text states, context attention, the U-Net. Knows nothing of diffusion."""

@@ -1,4 +1,4 @@
-"""The new cross-attention on the multi-modal context ([Hu24] §3.1, A.2.1), as an attention processor.
+"""The new cross-attention on the multi-modal context ([Hu24] §3.1, A.2.1), as a processor.
 
 It stands behind the text cross-attention of a diffusers U-Net: the text attention runs unchanged,
 then `ContextAttnProcessor` adds its own attention on the encoded references. Its output projection

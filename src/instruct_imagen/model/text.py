@@ -1,9 +1,10 @@
-"""Text to states: any frozen transformers text encoder, with the markers `[ref#k]` as special tokens.
+"""Text to states: any frozen transformers text encoder, with the markers `[ref#k]` as tokens.
 
-The encoder stays frozen, so its states are computed once per distinct text and kept. A marker is one
-token of the tokenizer; the frozen encoder reads the word "this" in its place, and the trainable
-embedding that tells markers apart is added to the *output* state by `InstructUNet`. Thereby the states
-remain a pure function of the text ([Hu24] A.3.2 trains markers in the vocabulary; see docs/paper_map.md).
+The encoder stays frozen, so its states are computed once per distinct text and kept. A marker is
+one token of the tokenizer; the frozen encoder reads the word "this" in its place, and the trainable
+embedding that tells markers apart is added to the *output* state by `InstructUNet`. Thereby the
+states remain a pure function of the text ([Hu24] A.3.2 trains markers in the vocabulary; see
+docs/paper_map.md).
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ class TextEncoder(ModelMixin):
         max_markers: Highest k of ``[ref#k]``.
         max_length: Longest text in tokens; longer ones are cut.
         cache_bytes: Memory for kept states, on the CPU; the least recently used go first.
+        folder: Reads the weights of `source` from here instead.
     """
 
     file_name = "text_encoder.json"
@@ -99,9 +101,11 @@ class TextEncoder(ModelMixin):
         max_markers: int = 8,
         max_length: int = 64,
         cache_bytes: int = 2 << 30,
+        folder: str | Path | None = None,
     ) -> None:
         super().__init__()
-        folder = str(starter_encoder_folder()) if source == "starter" else source
+        if folder is None:
+            folder = starter_encoder_folder() if source == "starter" else source
         self.source = source
         self.max_markers = max_markers
         self.max_length = max_length

@@ -104,9 +104,7 @@ class InstructUNet(ModelMixin, ConfigMixin):
 
         The output is bit-identical to that of `unet` until the first training step.
         """
-        model = cls(
-            dict(unet.config), max_markers=max_markers, plain_attention=plain_attention
-        )
+        model = cls(dict(unet.config), max_markers=max_markers, plain_attention=plain_attention)
         processors = [
             (name, parameter)
             for name, parameter in model.unet.state_dict().items()
@@ -144,7 +142,7 @@ class InstructUNet(ModelMixin, ConfigMixin):
 
     @staticmethod
     def _attends_to_text(name: str, attn: nn.Module) -> bool:
-        """True for `attn2` of transformer blocks and for attention with added keys (DeepFloyd IF)."""
+        """True for `attn2` of transformer blocks and for added-key attention (DeepFloyd IF)."""
         return name.endswith("attn2.processor") or attn.added_kv_proj_dim is not None
 
     def forward(
@@ -231,9 +229,7 @@ class InstructUNet(ModelMixin, ConfigMixin):
             query_positions=self._query_positions(grid, tokens.device),
         )
 
-    def _query_positions(
-        self, grid: tuple[int, int], device: torch.device
-    ) -> dict[int, Tensor]:
+    def _query_positions(self, grid: tuple[int, int], device: torch.device) -> dict[int, Tensor]:
         """Position features of each level of the U-Net, by its number of cells."""
         height, width = (side // self.space_to_depth for side in grid)
         found = {}

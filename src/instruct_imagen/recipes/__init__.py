@@ -25,5 +25,6 @@ def recipe(name: str) -> TrainConfig:
     """
     if name not in recipe_names():
         raise RecipeError(f"unknown recipe '{name}': use one of {', '.join(recipe_names())}")
-    function: Callable[[], TrainConfig] = getattr(importlib.import_module(f"{__name__}.{name}"), name)
+    module = importlib.import_module(f"{__name__}.{name}")
+    function: Callable[[], TrainConfig] = getattr(module, name)
     return function()

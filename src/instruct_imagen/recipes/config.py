@@ -61,7 +61,7 @@ class TrainConfig:
         minutes: Stop (and save) after so long; 0 for no limit.
         out: Folder of the run.
         device: ``cpu``, ``cuda``, …
-        atlas: A packed world file; empty builds the world from its sources.
+        world: A file of `instruct-imagen world pack`; empty builds the world from its sources.
     """
 
     name: str
@@ -92,7 +92,7 @@ class TrainConfig:
     minutes: float = 0.0
     out: str
     device: str = "cpu"
-    atlas: str = ""
+    world: str = ""
 
 
 def override(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
@@ -129,7 +129,8 @@ def _parse(key: str, text: str, kind: Any) -> Any:
     origin = typing.get_origin(kind)
     if origin is Literal:
         if text not in typing.get_args(kind):
-            raise RecipeError(f"{key} must be one of {', '.join(typing.get_args(kind))}, not '{text}'")
+            known = ", ".join(typing.get_args(kind))
+            raise RecipeError(f"{key} must be one of {known}, not '{text}'")
         return text
     if origin is tuple:
         item = typing.get_args(kind)[0]
@@ -148,5 +149,3 @@ def resolved(config: TrainConfig) -> dict[str, Any]:
     """The config as plain JSON types."""
     found = dataclasses.asdict(config)
     return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
-
-

@@ -1,6 +1,6 @@
 """The starter: a model for two CPU cores, trained from scratch on the starter world.
 
-    instruct-imagen train starter minutes=60
+instruct-imagen train starter minutes=60
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CATEGORIES = (
 
 
 def starter() -> TrainConfig:
-    """32 px, folded to 16×16×12; 9M parameters, 1.3 GFLOP a forward; about 40 images/s on two cores.
+    """32 px, folded to 16×16×12; 9.0M parameters, 1.3 GFLOP a forward.
 
     Stage 1 is mixed with `reproduce`, which teaches the context path quickly (docs/log.md).
     """
@@ -27,9 +27,7 @@ def starter() -> TrainConfig:
         name="starter",
         stages=(
             Stage(name="pretrain", images=8_000, ratios={"text_to_image": 1.0}),
-            Stage(
-                name="retrieval", images=24_000, ratios={"retrieval": 0.5, "reproduce": 0.5}
-            ),
+            Stage(name="retrieval", images=24_000, ratios={"retrieval": 0.5, "reproduce": 0.5}),
             Stage(name="instruct", images=4_000_000, ratios=PAPER_RATIOS),
         ),
         size=32,

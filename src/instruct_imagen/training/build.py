@@ -46,11 +46,7 @@ def build_world(config: TrainConfig) -> tuple[Vocabulary, Atlas]:
 
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.
-        ValueError: The packed world holds nothing that may be trained on.
     """
-    if config.atlas:
-        atlas = Atlas.load(config.atlas)
-        return Vocabulary(atlas.pairs), atlas
     vocabulary = training_vocabulary(
         min_styles=config.min_styles,
         categories=config.categories or None,
@@ -59,7 +55,9 @@ def build_world(config: TrainConfig) -> tuple[Vocabulary, Atlas]:
     return vocabulary, Atlas.build(vocabulary.pairs)
 
 
-def build_optimizer(config: TrainConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+def build_optimizer(
+    config: TrainConfig, parameters: Iterable[nn.Parameter]
+) -> torch.optim.Optimizer:
     """AdamW, or the paper's Adafactor with β1 0.9 ([Hu24] A.2.2)."""
     chosen = list(parameters)
     if config.optimizer == "adafactor":

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: temp folder, fsync, rename, pointer; old ones go last."""
+"""Checkpoints that are whole or not there: temp folder, fsync, rename, pointer; old ones last."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def save(folder: Path, state: TrainingState, *, name: str, keep: int = 2) -> Pat
     tensors, groups = _flatten_optimizer(state.optimizer)
     for file, content in (("model", state.model), ("ema", state.ema), ("optimizer", tensors)):
         # Saved contiguous: safetensors keeps no memory layout.
-        save_file({k: v.detach().contiguous() for k, v in content.items()}, temporary / f"{file}.safetensors")
+        plain = {key: value.detach().contiguous() for key, value in content.items()}
+        save_file(plain, temporary / f"{file}.safetensors")
     described = {"progress": state.progress, "optimizer_groups": groups}
     (temporary / "state.json").write_text(json.dumps(described, indent=1) + "\n")
     for path in temporary.iterdir():
@@ -70,8 +71,9 @@ def save(folder: Path, state: TrainingState, *, name: str, keep: int = 2) -> Pat
     _sync(pointer)
     os.replace(pointer, folder / LATEST)
     _sync(folder)
+    others = [path for path in folder.iterdir() if path.is_dir() and path != final]
     others = sorted(
-        (path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and path != final),
+        (path for path in others if not path.name.startswith(".")),
         key=lambda path: path.stat().st_mtime,
     )
     for old in others[: max(len(others) - keep + 1, 0)]:
@@ -120,7 +122,9 @@ def _flatten_optimizer(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dic
     return tensors, {"param_groups": state["param_groups"], "scalars": scalars}
 
 
-def _unflatten_optimizer(tensors: Mapping[str, Tensor], groups: Mapping[str, Any]) -> dict[str, Any]:
+def _unflatten_optimizer(
+    tensors: Mapping[str, Tensor], groups: Mapping[str, Any]
+) -> dict[str, Any]:
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         index, key = name.split("/")

@@ -28,6 +28,7 @@ from instruct_imagen.training.build import (
     build_world,
     sampling_scheduler,
 )
+from instruct_imagen.training.packed_world import read_packed_world
 from instruct_imagen.training.sheet import Sheet, draw_sheet, fixed_examples
 from instruct_imagen.training.step import StepLoss, encode_batch, step_loss
 
@@ -37,16 +38,23 @@ class Trainer:
 
     Args:
         config: The recipe.
-        encoder: Text encoder; the starter's by default.
     """
 
-    def __init__(self, config: TrainConfig, encoder: TextEncoder | None = None) -> None:
+    def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.folder = Path(config.out)
         self.device = torch.device(config.device)
-        self.encoder = encoder or TextEncoder(max_markers=config.max_markers)
+        if config.world:
+            packed = read_packed_world(Path(config.world), max_markers=config.max_markers)
+            self.vocabulary, self.atlas, self.encoder = (
+                packed.vocabulary,
+                packed.atlas,
+                packed.encoder,
+            )
+        else:
+            self.vocabulary, self.atlas = build_world(config)
+            self.encoder = TextEncoder(max_markers=config.max_markers)
         self.encoder.to(self.device)
-        self.vocabulary, self.atlas = build_world(config)
         self.model = build_model(config, self.encoder.width).to(self.device)
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)
@@ -117,7 +125,8 @@ class Trainer:
 
     def _every(self, interval: int, action: Any) -> None:
         """Calls `action` when the last step went past a multiple of `interval` images."""
-        if interval and self.images // interval > (self.images - self.config.batch_size) // interval:
+        before = self.images - self.config.batch_size
+        if interval and self.images // interval > before // interval:
             action()
 
     def _step(self, mixture: Mixture) -> None:
@@ -159,18 +168,23 @@ class Trainer:
         self.stage_step += 1
         ended = time.monotonic()
         self.seconds += ended - began
-        self._remember(loss, batch.tasks, float(norm), rendered - began, ready - rendered, ended - began)
+        self._remember(
+            loss,
+            batch.tasks,
+            norm=float(norm),
+            render_s=rendered - began,
+            text_s=ready - rendered,
+            step_s=ended - began,
+        )
 
     def _precision(self) -> Any:
         if self.config.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _remember(
-        self, loss: StepLoss, tasks: tuple[str, ...], norm: float, render: float, text: float, all_: float
-    ) -> None:
+    def _remember(self, loss: StepLoss, tasks: tuple[str, ...], **figures: float) -> None:
         """Keeps the step's figures for the next line of the log."""
-        for name, value in (("norm", norm), ("render_s", render), ("text_s", text), ("step_s", all_)):
+        for name, value in figures.items():
             self._window[name].append(value)
         for task, value, step in zip(
             tasks, loss.per_sample.tolist(), loss.timesteps.tolist(), strict=True

@@ -38,8 +38,11 @@ class Sheet:
     atlas: Atlas
 
 
-def fixed_examples(vocabulary: Vocabulary, each: int = 4) -> tuple[tuple[str, tuple[Example, ...]], ...]:
-    """`each` examples of each task of the paper's mixture, and of style + subject, never trained."""
+Rows = tuple[tuple[str, tuple[Example, ...]], ...]
+
+
+def fixed_examples(vocabulary: Vocabulary, each: int = 4) -> Rows:
+    """`each` examples of each task of the paper's mixture and of style + subject, never trained."""
     tasks = all_tasks()
     rows = []
     for number, name in enumerate(name for name, ratio in PAPER_RATIOS.items() if ratio > 0):

@@ -189,7 +189,7 @@ def _faults_of(template: str, forms: tuple[frozenset[str], ...]) -> list[str]:
     words = len(template.split())
     if not MIN_WORDS <= words <= MAX_WORDS or len(template) > MAX_CHARACTERS:
         faults.append(f"must have {MIN_WORDS} to {MAX_WORDS} words, {MAX_CHARACTERS} characters")
-    if template[-1] not in ".?!\"":
+    if template[-1] not in '.?!"':
         faults.append("must end as a sentence does")
     if template.count('"') % 2:
         faults.append("quotation mark is not closed")

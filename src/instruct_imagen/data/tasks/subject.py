@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
 FORMS = (frozenset({"scene"}), frozenset({"subject", "caption"}))
-# Longest first: "an " must not be found by its own tail.
-ARTICLES = ("some ", "the ", "one ", "an ", "a ")
+ARTICLES = ("a ", "an ", "the ", "some ", "one ", "")
 TWO_REFERENCES = 0.2
 WITH_COMPANION = 0.25
 WHITE_BACKGROUND = 0.6
@@ -44,15 +43,13 @@ def mark_subject(words: str, name: str, k: int) -> str:
     Raises:
         ValueError: The caption does not name the subject.
     """
-    for article in ARTICLES:
-        start = words.find(article + name)
-        end = start + len(article) + len(name)
-        if start >= 0 and words[start - 1 : start] in ("", " ") and not words[end : end + 1].isalnum():
-            return f"{words[:start]}the {marker(k)} {name}{words[end:]}"
-    start = words.find(name)
-    if start < 0:
-        raise ValueError(f"caption {words!r} does not name its subject {name!r}")
-    return f"{words[:start]}the {marker(k)} {words[start:]}"
+    padded = f" {words} "
+    for article in ARTICLES:  # plain search: patterns of so many names would not stay compiled
+        for stop in " ,.;:":
+            before, found, after = padded.partition(f" {article}{name}{stop}")
+            if found:
+                return f"{before} the {marker(k)} {name}{stop}{after}".strip()
+    raise ValueError(f"caption {words!r} does not name its subject {name!r}")
 
 
 def portrait(
@@ -117,9 +114,7 @@ class Subject:
         return Example(task=self.name, text=text, references=references, target=target)
 
 
-def _assets(
-    rng: np.random.Generator, vocabulary: Vocabulary
-) -> tuple[str, str, str | None] | None:
+def _assets(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str, str | None] | None:
     """Concept, style and, in 25%, a companion whose name cannot be mistaken for the concept's."""
     concept = pick(rng, vocabulary.concepts)
     styles = vocabulary.styles_of(concept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -55,16 +55,10 @@ _ONE_SCALES = (0.6, 0.92)
 _TWO_SCALES = (0.42, 0.54)
 _FLIP = 0.25
 _PLURALS = frozenset(
-    "scissors glasses sunglasses jeans eyes skis chopsticks peanuts cherries grapes books houses "
-    "pancakes sparkles footprints bookmark-tabs control-knobs chains shopping-bags bagpipes "
-    "musical-notes admission-tickets fireworks open-hands folded-hands clapping-hands raising-hands "
-    "clinking-glasses clinking-beer-mugs crossed-swords crossed-fingers french-fries japanese-dolls "
-    "money-with-wings two-hearts revolving-hearts sweat-droplets busts-in-silhouette paw-prints "
-    "linked-paperclips card-index-dividers hot-springs performing-arts boxing-gloves".split()
+    ["scissors", "glasses", "sunglasses", "jeans", "eyes", "skis", "chopsticks", "peanuts", "cherries", "grapes", "books", "houses", "pancakes", "sparkles", "footprints", "bookmark-tabs", "control-knobs", "chains", "shopping-bags", "bagpipes", "musical-notes", "admission-tickets", "fireworks", "open-hands", "folded-hands", "clapping-hands", "raising-hands", "clinking-glasses", "clinking-beer-mugs", "crossed-swords", "crossed-fingers", "french-fries", "japanese-dolls", "money-with-wings", "two-hearts", "revolving-hearts", "sweat-droplets", "busts-in-silhouette", "paw-prints", "linked-paperclips", "card-index-dividers", "hot-springs", "performing-arts", "boxing-gloves"]
 )
 _MASS = frozenset(
-    "bacon bread spaghetti popcorn sushi cooked-rice shaved-ice sake honey corn curry-rice oden "
-    "construction herb seedling fire confetti-ball snow spaghetti zzz".split()
+    ["bacon", "bread", "spaghetti", "popcorn", "sushi", "cooked-rice", "shaved-ice", "sake", "honey", "corn", "curry-rice", "oden", "construction", "herb", "seedling", "fire", "confetti-ball", "snow", "spaghetti", "zzz"]
 ) - {"confetti-ball", "seedling", "construction", "herb"}
 
 
@@ -78,7 +72,7 @@ def caption_name(concept: str) -> str:
     return concept.replace("-", " ")
 
 
-@lru_cache(maxsize=None)
+@cache
 def with_article(concept: str) -> str:
     """The name with its article: ``"an owl"``, ``"scissors"``, ``"some bread"``."""
     name = caption_name(concept)

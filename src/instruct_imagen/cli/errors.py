@@ -1,0 +1,32 @@
+"""Which errors are the user's to mend: they become one line, everything else is a bug."""
+
+from __future__ import annotations
+
+
+class UsageError(ValueError):
+    """Arguments that do not fit together."""
+
+
+def user_errors() -> tuple[type[BaseException], ...]:
+    """The error classes that name a place and a cure."""
+    from instruct_imagen.data.mixture import MixtureError
+    from instruct_imagen.data.tasks.base import TemplateError
+    from instruct_imagen.data.world.atlas import AtlasError
+    from instruct_imagen.data.world.sources import WorldUnavailable
+    from instruct_imagen.images import ImageError
+    from instruct_imagen.instruction import InstructionError
+    from instruct_imagen.recipes import RecipeError
+    from instruct_imagen.training.checkpoint import CheckpointError
+
+    return (
+        UsageError,
+        InstructionError,
+        ImageError,
+        RecipeError,
+        MixtureError,
+        TemplateError,
+        AtlasError,
+        WorldUnavailable,
+        CheckpointError,
+        OSError,
+    )

@@ -1,0 +1,107 @@
+"""A recipe's world and text encoder as one file, for training where nothing can be installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoTokenizer
+
+from instruct_imagen.data.tasks.registry import all_tasks
+from instruct_imagen.data.world.atlas import Atlas
+from instruct_imagen.data.world.scenes import scene_rng
+from instruct_imagen.data.world.vocabulary import Vocabulary
+from instruct_imagen.model.text import TextEncoder, starter_encoder_folder
+from instruct_imagen.recipes.config import TrainConfig
+from instruct_imagen.training.build import build_world
+
+_EMBEDDINGS = "embeddings.word_embeddings.weight"
+_TOKENIZER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+_SAMPLED_TEXTS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedWorld:
+    """What `pack_world` wrote, read again.
+
+    Attributes:
+        atlas: Sprites at the recipe's size.
+        vocabulary: Which of them training may draw (all).
+        encoder: The text encoder; words that the world never uses are unknown to it.
+    """
+
+    atlas: Atlas
+    vocabulary: Vocabulary
+    encoder: TextEncoder
+
+
+def pack_world(config: TrainConfig, path: Path) -> Path:
+    """Writes sprites at the recipe's size and the starter text encoder in half precision.
+
+    Embeddings of words that no text of the world uses become zero, which a zip file stores in almost
+    nothing; everything that the world does say is encoded as before, to half precision.
+    """
+    vocabulary, atlas = build_world(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as name:
+        folder = Path(name)
+        atlas.pack(folder / "atlas.npz", side=min(atlas.side, max(config.size, 16)))
+        source = starter_encoder_folder()
+        for file in _TOKENIZER_FILES:
+            shutil.copy(source / file, folder / file)
+        encoder = TextEncoder(max_markers=config.max_markers)
+        weights = {key: value.half() for key, value in encoder.encoder.state_dict().items()}
+        used = torch.zeros(len(weights[_EMBEDDINGS]), 1, dtype=torch.float16)
+        used[sorted(_used_tokens(config, vocabulary))] = 1
+        weights[_EMBEDDINGS] = weights[_EMBEDDINGS] * used
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        packed = folder / "packed.zip"
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in ("atlas.npz", "model.safetensors", *_TOKENIZER_FILES):
+                archive.write(folder / file, file)
+        os.replace(packed, path)
+    return path
+
+
+def _used_tokens(config: TrainConfig, vocabulary: Vocabulary) -> set[int]:
+    """Token ids of every word of the world's texts, drawn widely, and of all concept names."""
+    tokenizer = AutoTokenizer.from_pretrained(starter_encoder_folder())
+    ids = {*tokenizer.all_special_ids, *tokenizer("this")["input_ids"]}
+    words = {word for concept in vocabulary.concepts for word in re.split(r"\W+", concept)}
+    for number, task in enumerate(all_tasks().values()):
+        made = task()
+        for index in range(_SAMPLED_TEXTS // len(all_tasks())):
+            example = made.example(scene_rng(config.seed + number, index), vocabulary)
+            words.update(example.text.split())
+            for reference in example.references:
+                words.update(reference.text.split())
+    for encoded in tokenizer(sorted(words))["input_ids"]:
+        ids.update(encoded)
+    return ids
+
+
+def read_packed_world(path: Path, *, max_markers: int) -> PackedWorld:
+    """Reads what `pack_world` wrote.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        zipfile.BadZipFile: It is damaged.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="instruct-imagen-world-"))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)
+        json.loads((folder / "config.json").read_text())
+        atlas = Atlas.load(folder / "atlas.npz")
+        encoder = TextEncoder(max_markers=max_markers, folder=folder)
+    finally:
+        shutil.rmtree(folder)
+    return PackedWorld(atlas=atlas, vocabulary=Vocabulary(atlas.pairs), encoder=encoder)
