@@ -25,7 +25,9 @@ help:
 .venv: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "make: no Python found; install Python 3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c '' 2>/dev/null || { \
+		echo "make: no Python that runs (PYTHON is '$(PYTHON)');" \
+			"install python3.11 or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "make: Python 3.11 or newer is needed, but $(PYTHON) is $$("$(PYTHON)" -V 2>&1);" \
 			"install python3.11 or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }

@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line; importing it loads no network code."""
     root = OneLineParser(
         prog="instruct-imagen",
-        description="Pictures from multi-modal instructions: text with [ref#k] markers, and images.",
+        description="Pictures from multi-modal instructions: text with [ref#k] markers and images.",
     )
     commands = root.add_subparsers(metavar="COMMAND", required=True, parser_class=OneLineParser)
     for name in COMMANDS:

@@ -11,7 +11,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     own = commands.add_parser(
         "export",
         help="write a trained model as a pipeline",
-        description="Writes the averaged weights of a run's last checkpoint as a pipeline's folder.",
+        description="Writes the averaged weights of a run's last checkpoint as a pipeline.",
         epilog="example: instruct-imagen export starter out/mine out=out/starter",
     )
     own.add_argument("recipe", metavar="RECIPE", help="the recipe of the run")
@@ -33,6 +33,5 @@ def run(chosen: argparse.Namespace) -> None:
     if not trainer.images:
         raise UsageError(f"there is no checkpoint in {trainer.folder}: train first, or name out=…")
     trainer.export(chosen.folder, getattr(torch, chosen.dtype))
-    print(
-        f"{chosen.folder}: {trainer.images:,} images, {trainer.parameter_count / 1e6:.1f}M parameters"
-    )
+    millions = trainer.parameter_count / 1e6
+    print(f"{chosen.folder}: {millions:.1f}M parameters, {trainer.images:,} images")

@@ -18,6 +18,7 @@ from instruct_imagen.data.batch import make_batch
 from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.diffusion.objective import draw_condition_drop, training_scheduler
+from instruct_imagen.evaluation.cases import fixed_examples
 from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.pipeline import InstructImagenPipeline
 from instruct_imagen.recipes.config import TrainConfig, resolved
@@ -29,7 +30,7 @@ from instruct_imagen.training.build import (
     sampling_scheduler,
 )
 from instruct_imagen.training.packed_world import read_packed_world
-from instruct_imagen.training.sheet import Sheet, draw_sheet, fixed_examples
+from instruct_imagen.training.sheet import Sheet, draw_sheet
 from instruct_imagen.training.step import StepLoss, encode_batch, step_loss
 
 

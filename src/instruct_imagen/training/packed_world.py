@@ -46,8 +46,8 @@ class PackedWorld:
 def pack_world(config: TrainConfig, path: Path) -> Path:
     """Writes sprites at the recipe's size and the starter text encoder in half precision.
 
-    Embeddings of words that no text of the world uses become zero, which a zip file stores in almost
-    nothing; everything that the world does say is encoded as before, to half precision.
+    Embeddings of words that no text of the world uses become zero, which a zip file stores in
+    almost nothing; what the world does say is encoded as before, to half precision.
     """
     vocabulary, atlas = build_world(config)
     path.parent.mkdir(parents=True, exist_ok=True)

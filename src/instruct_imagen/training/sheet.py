@@ -10,19 +10,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from instruct_imagen.data.example import Example, ExampleReference
-from instruct_imagen.data.mixture import PAPER_RATIOS
-from instruct_imagen.data.tasks.registry import all_tasks
+from instruct_imagen.data.example import Picture
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
-from instruct_imagen.data.world.scenes import caption, sample_scene, scene_rng
-from instruct_imagen.data.world.vocabulary import Vocabulary
+from instruct_imagen.evaluation.cases import Rows, to_instruction
 from instruct_imagen.images import save_png
-from instruct_imagen.instruction import Instruction, Reference
+from instruct_imagen.instruction import Instruction
 from instruct_imagen.pipeline import InstructImagenPipeline
-
-SHEET_SEED = 2**40
-"""Far from the seeds of training: the scenes of a sheet are never trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,62 +28,8 @@ class Sheet:
         atlas: Has all their sprites.
     """
 
-    rows: tuple[tuple[str, tuple[Example, ...]], ...]
+    rows: Rows
     atlas: Atlas
-
-
-Rows = tuple[tuple[str, tuple[Example, ...]], ...]
-
-
-def fixed_examples(vocabulary: Vocabulary, each: int = 4) -> Rows:
-    """`each` examples of each task of the paper's mixture and of style + subject, never trained."""
-    tasks = all_tasks()
-    rows = []
-    for number, name in enumerate(name for name, ratio in PAPER_RATIOS.items() if ratio > 0):
-        task = tasks[name]()
-        drawn = (
-            task.example(scene_rng(SHEET_SEED + number, index), vocabulary) for index in range(each)
-        )
-        rows.append((name, tuple(drawn)))
-    combined = tuple(style_and_subject(vocabulary, index) for index in range(each))
-    return (*rows, ("style + subject", combined))
-
-
-def style_and_subject(vocabulary: Vocabulary, index: int) -> Example:
-    """The subject of one reference in the style of another: a combination held out of training."""
-    rng = scene_rng(SHEET_SEED + 100, index)
-    subject = all_tasks()["subject"]().example(rng, vocabulary).references[0]
-    shown = subject.picture.scene.placements[0]
-    styles = [style for style in vocabulary.styles_of(shown.concept) if style != shown.style]
-    style = styles[int(rng.random() * len(styles))]
-    others = [name for name in vocabulary.concepts_of(style) if name != shown.concept]
-    other = others[int(rng.random() * len(others))]
-    style_image = sample_scene(rng, vocabulary, assets=[(other, style)])
-    target = sample_scene(rng, vocabulary, assets=[(shown.concept, style)])
-    words = caption(target, rng, with_style=False)
-    picture = type(subject.picture)
-    return Example(
-        task="style + subject",
-        text=f"Draw the [ref#1] {subject.text} in the style of [ref#2]: {words}.",
-        references=(
-            subject,
-            ExampleReference(
-                marker=2, text="style image", role="style", picture=picture(scene=style_image)
-            ),
-        ),
-        target=picture(scene=target),
-    )
-
-
-def to_instruction(example: Example, pictures: Sequence[np.ndarray]) -> Instruction:
-    """An example as the pipeline takes it, with rendered references (uint8 HWC each)."""
-    return Instruction(
-        example.text,
-        tuple(
-            Reference(reference.marker, pixels, reference.text, reference.role)
-            for reference, pixels in zip(example.references, pictures, strict=True)
-        ),
-    )
 
 
 def draw_sheet(
@@ -145,7 +85,7 @@ def _unmarked(text: str) -> str:
     return text
 
 
-def _pixels(sheet: Sheet, pictures: list, size: int) -> list[np.ndarray]:
+def _pixels(sheet: Sheet, pictures: Sequence[Picture], size: int) -> list[np.ndarray]:
     if not pictures:
         return []
     rendered = render_pictures(pictures, sheet.atlas, size)

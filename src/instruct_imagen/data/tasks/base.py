@@ -113,9 +113,12 @@ def fill(template: str, **values: str) -> str:
 
     Args:
         template: E.g. ``"{Caption}, as {ref1} outlines."``.
-        values: A text for each placeholder, named in lower case.
+        values: A text for each placeholder, named in lower case. One that has a comma inside gets
+            one behind it where the sentence goes on: "a dog, flat style, with ...".
     """
     for name, value in values.items():
+        if "," in value:
+            template = template.replace("{" + name + "} ", "{" + name + "}, ")
         template = template.replace("{" + name + "}", value)
         capital = "{" + name.capitalize() + "}"
         if capital in template:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from instruct_imagen.data.example import Example, ExampleReference, Picture, Scene
 from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, pick_other, retry
-from instruct_imagen.data.tasks.styled import STYLE_WORDS, TWO_ASSETS
-from instruct_imagen.data.world.scenes import sample_scene
+from instruct_imagen.data.tasks.styled import STYLE_WORDS
+from instruct_imagen.data.world.scenes import ONE_ASSET, sample_background, sample_scene
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 FORM = frozenset({"content", "style"})
 CONTENT_WORDS = ("content image", "content image", "content image", "content", "image")
-# Two assets that both exist in both styles are not found for every pair; then there is one.
-TRIES = 8
+# Draws of a concept that both styles have; where only one is found, the scene has one asset.
+TRIES = 12
 
 
 def restyle(scene: Scene, style: str) -> Scene:
@@ -37,20 +37,19 @@ class StyleTransfer:
         """A scene in two styles, and another scene in the second of them."""
 
         def draw() -> tuple[str, str, list[str], str] | None:
-            concept = pick(rng, vocabulary.concepts)
-            styles = vocabulary.styles_of(concept)
-            before = pick(rng, styles)
-            after = pick_other(rng, styles, before)
-            if after is None:
+            before = pick(rng, vocabulary.styles)
+            after = pick_other(rng, vocabulary.styles, before)
+            wanted = 1 if rng.random() < ONE_ASSET else 2
+            content = [] if after is None else _shared(rng, vocabulary, before, after, wanted)
+            if not content:
                 return None
-            content = [concept]
-            if rng.random() < TWO_ASSETS:
-                content += _companion(rng, vocabulary, concept, before, after)
             shown = pick_other(rng, vocabulary.concepts_of(after), *content)
             return None if shown is None else (before, after, content, shown)
 
         before, after, content, shown = retry(draw, "concept in two styles")
         scene = sample_scene(rng, vocabulary, assets=[(concept, before) for concept in content])
+        # The background has to suit both: some styles would be lost on a dark one.
+        scene = replace(scene, background=sample_background(rng, (before, after)))
         style_image = sample_scene(rng, vocabulary, assets=[(shown, after)])
 
         content_marker = 1 + (rng.random() < 0.5)
@@ -82,16 +81,19 @@ class StyleTransfer:
         )
 
 
-def _companion(
-    rng: np.random.Generator, vocabulary: Vocabulary, concept: str, before: str, after: str
+def _shared(
+    rng: np.random.Generator, vocabulary: Vocabulary, before: str, after: str, wanted: int
 ) -> list[str]:
-    """Another concept that both styles draw, in a list; an empty list if none was met."""
+    """Up to `wanted` different concepts that both styles draw."""
     candidates = vocabulary.concepts_of(before)
+    found: list[str] = []
     for _ in range(TRIES):
-        other = pick(rng, candidates)
-        if other != concept and after in vocabulary.styles_of(other):
-            return [other]
-    return []
+        concept = pick(rng, candidates)
+        if concept not in found and after in vocabulary.styles_of(concept):
+            found.append(concept)
+            if len(found) == wanted:
+                break
+    return found
 
 
 TASK = StyleTransfer

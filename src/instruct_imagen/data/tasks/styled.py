@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from instruct_imagen.data.example import Example, ExampleReference, Picture
 from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, pick_other, retry
-from instruct_imagen.data.world.scenes import caption, sample_scene
+from instruct_imagen.data.world.scenes import ONE_ASSET, caption, sample_scene
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 FORM = frozenset({"ref1", "caption"})
 STYLE_WORDS = ("style image", "style image", "style image", "style reference", "style")
-TWO_ASSETS = 0.4
 
 
 class Styled:
@@ -33,7 +32,7 @@ class Styled:
             wanted = pick_other(rng, concepts, shown)
             if wanted is None:
                 return None
-            others = [pick_other(rng, concepts, shown, wanted)] if rng.random() < TWO_ASSETS else []
+            others = [pick_other(rng, concepts, shown, wanted)] if rng.random() >= ONE_ASSET else []
             return style, [shown, wanted, *(other for other in others if other is not None)]
 
         style, (shown, *wanted) = retry(draw, "style with two concepts")

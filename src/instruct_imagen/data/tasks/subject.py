@@ -12,8 +12,15 @@ from instruct_imagen.data.example import (
     Placement,
     Scene,
 )
-from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, pick_other, retry
-from instruct_imagen.data.world.scenes import PALETTE, caption, caption_name, sample_scene
+from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, pick_other
+from instruct_imagen.data.world.scenes import (
+    DARK_COLOURS,
+    DARK_INK_STYLES,
+    PALETTE,
+    caption,
+    caption_name,
+    sample_scene,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +34,7 @@ WITH_COMPANION = 0.25
 WHITE_BACKGROUND = 0.6
 SCALES = (0.75, 0.95)
 COLOURS = tuple(PALETTE)
+LIGHT_COLOURS = tuple(colour for colour in PALETTE if colour not in DARK_COLOURS)
 
 
 def mark_subject(words: str, name: str, k: int) -> str:
@@ -53,7 +61,7 @@ def mark_subject(words: str, name: str, k: int) -> str:
 
 
 def portrait(
-    rng: np.random.Generator, concept: str, style: str, *, unlike: Scene | None = None
+    rng: np.random.Generator, concept: str, style: str, *, avoid: tuple[str, ...], flip: bool
 ) -> Scene:
     """The asset alone and large on a plain background, often white.
 
@@ -61,16 +69,13 @@ def portrait(
         rng: Source of randomness.
         concept: What is shown.
         style: How it is drawn.
-        unlike: Another portrait, whose background and side are avoided.
+        avoid: Colours that the background must not have.
+        flip: Whether it is mirrored.
     """
-    white = rng.random() < WHITE_BACKGROUND
-    colour = "white" if white else pick(rng, COLOURS)
-    flip = rng.random() < 0.5
-    if unlike is not None:
-        taken = unlike.background.colours[0]
-        if colour == taken:
-            colour = pick_other(rng, COLOURS, taken) or colour
-        flip = not unlike.placements[0].flip
+    colour = "white"
+    if colour in avoid or rng.random() >= WHITE_BACKGROUND:
+        colours = LIGHT_COLOURS if style in DARK_INK_STYLES else COLOURS
+        colour = pick_other(rng, colours, "white", *avoid) or colour
     scale = SCALES[0] + (SCALES[1] - SCALES[0]) * rng.random()
     room = 1.0 - scale  # the whole asset stays inside the frame
     placement = Placement(
@@ -92,15 +97,18 @@ class Subject:
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """One or (20%) two pictures of an asset, and a scene with it, in 25% beside another."""
-        concept, style, companion = retry(lambda: _assets(rng, vocabulary), "subject")
+        concept, style, companion = _assets(rng, vocabulary)
         name = caption_name(concept)
         assets = [(concept, style)] if companion is None else [(concept, style), (companion, style)]
         scene = sample_scene(rng, vocabulary, assets=assets)
         words = caption(scene, rng, with_style=False)
 
-        portraits = [portrait(rng, concept, style)]
+        flip = rng.random() < 0.5
+        avoid = scene.background.colours
+        portraits = [portrait(rng, concept, style, avoid=avoid, flip=flip)]
         if rng.random() < TWO_REFERENCES:
-            portraits.append(portrait(rng, concept, style, unlike=portraits[0]))
+            avoid += portraits[0].background.colours
+            portraits.append(portrait(rng, concept, style, avoid=avoid, flip=not flip))
         references = tuple(
             ExampleReference(marker=1, text=name, role="subject", picture=Picture(scene=shown))
             for shown in portraits
@@ -116,11 +124,8 @@ class Subject:
 
 def _assets(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str, str | None] | None:
     """Concept, style and, in 25%, a companion whose name cannot be mistaken for the concept's."""
-    concept = pick(rng, vocabulary.concepts)
-    styles = vocabulary.styles_of(concept)
-    if not styles:
-        return None
-    style = pick(rng, styles)
+    style = pick(rng, vocabulary.styles)
+    concept = pick(rng, vocabulary.concepts_of(style))
     if rng.random() >= WITH_COMPANION:
         return concept, style, None
     companion = pick_other(rng, vocabulary.concepts_of(style), concept)

@@ -1,9 +1,10 @@
 """Scenes to pixels, many at once, exactly the same on every run and in every batch.
 
 A sprite is resampled by two matrix products, rows then columns, whose weights are area averages
-rounded to 1/128. A product of two such weights and a byte has 22 bits, so every partial sum is exact
-in float32 and the order of summation cannot matter; what follows is integer arithmetic. Hence a
-picture's bytes do not depend on batch size, threads or workers.
+rounded to 1/128, with a rounding to bytes after each. A product of a byte and such a weight has 15
+bits, so every partial sum is exact in float32 (and in TF32, where a training run switched that on)
+and the order of summation cannot matter; what follows is integer arithmetic. Hence a picture's
+bytes do not depend on batch size, threads, workers or device.
 """
 
 from __future__ import annotations
@@ -86,8 +87,9 @@ def _layers(
         rows = [atlas.row(asset.concept, asset.style) for asset in placements]
         sprites = level[torch.tensor(rows, device=device)].float()
         down, across = _weights(placements, size, level.shape[-1], device)
-        drawn = down[:, None] @ sprites @ across.transpose(1, 2)[:, None]
-        found.append((torch.tensor(members, device=device), drawn.round().to(torch.int32)))
+        with torch.autocast(torch.device(device).type, enabled=False):
+            drawn = ((down[:, None] @ sprites).round() @ across.transpose(1, 2)[:, None]).round()
+        found.append((torch.tensor(members, device=device), drawn.to(torch.int32)))
     return found
 
 
@@ -120,11 +122,22 @@ def _images(
     scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str
 ) -> Tensor:
     """The scenes themselves: (N, 3, size, size) uint8."""
+    layers = _layers(scenes, atlas, size, device)
+    return _compose(scenes, layers, size, device).to(torch.uint8)
+
+
+def _compose(
+    scenes: Sequence[Scene],
+    layers: Sequence[tuple[Tensor, Tensor]],
+    size: int,
+    device: torch.device | str,
+) -> Tensor:
+    """Layers over backgrounds: (N, 3, size, size) int32 in [0, 255]."""
     canvas = _backgrounds(scenes, size, device)
-    for members, sprites in _layers(scenes, atlas, size, device):
+    for members, sprites in layers:
         clear = 255 - sprites[:, 3:]
         canvas[members] = sprites[:, :3] + (canvas[members] * clear + 127) // 255
-    return canvas.clamp(0, 255).to(torch.uint8)
+    return canvas.clamp_(0, 255)
 
 
 def _backgrounds(scenes: Sequence[Scene], size: int, device: torch.device | str) -> Tensor:
@@ -183,15 +196,42 @@ def _depths(
 def _edges(
     scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str
 ) -> Tensor:
-    """White lines on black: colour steps at twice the size, so that lines are one pixel wide."""
-    image = _images(scenes, atlas, 2 * size, device).to(torch.int16)
-    step = torch.zeros(len(scenes), 1, 2 * size, 2 * size, dtype=torch.int16, device=device)
-    across = (image[..., 1:] - image[..., :-1]).abs().amax(dim=1, keepdim=True)
-    down = (image[..., 1:, :] - image[..., :-1, :]).abs().amax(dim=1, keepdim=True)
-    step[..., :-1] = across
-    step[..., :-1, :] = torch.maximum(step[..., :-1, :], down)
-    lines = max_pool2d((step >= EDGE_THRESHOLD).float(), 2)
-    return (lines * 255).to(torch.uint8).expand(-1, 3, -1, -1)
+    """White lines on black: found at twice the size, so that they are crisp when reduced.
+
+    There is a line where the colour steps, and around every asset even where its colour is the
+    background's.
+    """
+    layers = _layers(scenes, atlas, 2 * size, device)
+    image = _compose(scenes, layers, 2 * size, device)
+    # The number of the asset that a pixel shows, 0 for the background.
+    shown = torch.zeros_like(image[:, :1])
+    for number, (members, sprites) in enumerate(layers, start=1):
+        shown[members] = torch.where(sprites[:, 3:] >= 128, number, shown[members])
+    lines = torch.zeros(image.shape[0], 1, 2 * size, 2 * size, device=device)
+    for axis in (-1, -2):
+        before, after = slice(0, 2 * size - 1), slice(1, 2 * size)
+        step = _along(image, axis, after).sub(_along(image, axis, before)).abs()
+        step = step.amax(dim=1, keepdim=True)
+        crossed = _along(shown, axis, after) != _along(shown, axis, before)
+        _along(lines, axis, before).masked_fill_(_crest(step, axis) | crossed, 1.0)
+    return (max_pool2d(lines, 2) * 255).to(torch.uint8).expand(-1, 3, -1, -1)
+
+
+def _along(values: Tensor, axis: int, part: slice) -> Tensor:
+    """A part of a picture's columns (axis -1) or rows (axis -2)."""
+    return values[..., part] if axis == -1 else values[..., part, :]
+
+
+def _crest(step: Tensor, axis: int) -> Tensor:
+    """Where steps are high enough and the highest among their neighbours: a soft border, one line."""
+    length = step.shape[axis]
+    crest = step >= EDGE_THRESHOLD
+    inner, outer = slice(1, length), slice(0, length - 1)
+    _along(crest, axis, inner).logical_and_(
+        _along(step, axis, inner) >= _along(step, axis, outer)
+    )
+    _along(crest, axis, outer).logical_and_(_along(step, axis, outer) > _along(step, axis, inner))
+    return crest
 
 
 _DRAW = {"image": _images, "edge": _edges, "mask": _masks, "depth": _depths}

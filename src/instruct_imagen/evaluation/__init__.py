@@ -1,0 +1,1 @@
+"""Cases and judges. Sees a model only through the pipeline's call."""

@@ -1,0 +1,263 @@
+"""What holds for the examples of every task, and the truth of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from instruct_imagen.data.example import Example, ExampleReference, Scene
+from instruct_imagen.data.tasks import all_tasks
+from instruct_imagen.data.tasks.base import MIN_TEMPLATES, load_templates
+from instruct_imagen.data.tasks.subject import mark_subject
+from instruct_imagen.data.world.holdout import holdout
+from instruct_imagen.data.world.scenes import (
+    DARK_COLOURS,
+    DARK_INK_STYLES,
+    STYLE_NAMES,
+    caption_name,
+    scene_rng,
+)
+from instruct_imagen.data.world.sources import artwork_folder
+from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
+
+COUNT = 600
+TASKS = sorted(all_tasks())
+SPATIAL = ["edge_to_image", "mask_to_image", "depth_to_image"]
+Make = Callable[..., list[Example]]
+
+
+@pytest.fixture(scope="module")
+def make(vocabulary: Vocabulary) -> Make:
+    def draw(task: str, count: int = COUNT) -> list[Example]:
+        return [all_tasks()[task]().example(scene_rng(7, i), vocabulary) for i in range(count)]
+
+    return draw
+
+
+def scenes_of(example: Example) -> Iterator[Scene]:
+    yield example.target.scene
+    for reference in example.references:
+        yield reference.picture.scene
+
+
+def styles_of(scene: Scene) -> set[str]:
+    return {placed.style for placed in scene.placements}
+
+
+def concepts_of(scene: Scene) -> set[str]:
+    return {placed.concept for placed in scene.placements}
+
+
+def by_role(example: Example, role: str) -> ExampleReference:
+    (reference,) = (reference for reference in example.references if reference.role == role)
+    return reference
+
+
+def names_a_style(text: str) -> bool:
+    return any(name in text for name in STYLE_NAMES.values())
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_example_is_a_pure_function_of_the_generator(task: str, make: Make) -> None:
+    assert make(task, 50) == make(task, 50)
+    assert len({repr(example) for example in make(task, 50)}) > 40
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_only_the_vocabulary_is_drawn(task: str, make: Make, vocabulary: Vocabulary) -> None:
+    pairs = set(vocabulary.pairs)
+    for example in make(task):
+        for scene in scenes_of(example):
+            assert {(placed.concept, placed.style) for placed in scene.placements} <= pairs
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_nothing_held_out_is_drawn(task: str) -> None:
+    if not artwork_folder().is_dir():
+        pytest.skip("the artwork is not installed; `instruct-imagen world preview` installs it")
+    training, held = training_vocabulary(), holdout()
+    for index in range(COUNT):
+        for scene in scenes_of(all_tasks()[task]().example(scene_rng(3, index), training)):
+            assert not concepts_of(scene) & held.concepts
+            assert held.style not in styles_of(scene)
+
+
+@pytest.mark.parametrize("task", sorted(set(TASKS) - {"retrieval"}))
+def test_markers_and_references_agree(task: str, make: Make) -> None:
+    for example in make(task):
+        mentioned = {int(k) for k in re.findall(r"\[ref#(\d+)\]", example.text)}
+        assert mentioned == {reference.marker for reference in example.references}
+        assert mentioned == set(range(1, len(mentioned) + 1))
+        markers = [reference.marker for reference in example.references]
+        assert markers == sorted(markers)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_texts_are_clean(task: str, make: Make) -> None:
+    for example in make(task):
+        assert example.task == task
+        assert example.target.kind == "image"
+        assert all(reference.text.strip() for reference in example.references)
+        assert not re.search(r"[{}]|\s\s| [,.;:?!]|,,|\.\.", example.text), example.text
+        assert not re.search(r"\b(an?|the|some) (an?|the|some)\b", example.text), example.text
+        for article, letter in re.findall(r"\b(an?) (\w)", example.text):
+            assert (article == "an") == (letter in "aeiou"), example.text
+
+
+@pytest.mark.parametrize("task", sorted(set(TASKS) - {"retrieval"}))
+def test_every_template_is_used(task: str, make: Make) -> None:
+    forms = {
+        "text_to_image": [{"caption"}],
+        "subject": [{"scene"}, {"subject", "caption"}],
+        "style_transfer": [{"content", "style"}],
+        "reproduce": [{"ref1"}],
+    }.get(task, [{"ref1", "caption"}])
+    templates = load_templates(task, *(frozenset(form) for form in forms))
+    assert len(templates) >= MIN_TEMPLATES + 4
+    examples = make(task, 1200)
+    for template in templates:
+        # What stands between the placeholders, in order; a comma may close a caption.
+        parts = [re.escape(part) for part in re.split(r"\{\w+\}", template)]
+        pattern = re.compile(".+?,?".join(parts))
+        assert any(pattern.fullmatch(example.text) for example in examples), template
+
+
+@pytest.mark.parametrize("task", ["text_to_image", "styled", "subject", *SPATIAL])
+def test_text_names_what_the_target_shows(task: str, make: Make) -> None:
+    for example in make(task):
+        for concept in concepts_of(example.target.scene):
+            assert caption_name(concept) in example.text.lower()
+
+
+@pytest.mark.parametrize("task", ["text_to_image", *SPATIAL])
+def test_most_captions_name_the_style(task: str, make: Make) -> None:
+    examples = make(task)
+    for example in examples:
+        (style,) = styles_of(example.target.scene)
+        others = set(STYLE_NAMES.values()) - {STYLE_NAMES[style]}
+        assert not any(other in example.text for other in others)
+    share = np.mean([names_a_style(example.text) for example in examples])
+    assert abs(share - 0.8) < 0.06
+
+
+def test_text_to_image_has_no_references(make: Make) -> None:
+    examples = make("text_to_image")
+    assert all(example.references == () for example in examples)
+    bare = np.mean([not example.text.endswith((".", "?", "!")) for example in examples])
+    assert abs(bare - 0.3) < 0.07
+
+
+@pytest.mark.parametrize("task", SPATIAL)
+def test_spatial_reference_lies_over_the_target(task: str, make: Make) -> None:
+    for example in make(task):
+        (reference,) = example.references
+        assert reference.role == reference.picture.kind == task.removesuffix("_to_image")
+        assert reference.picture.scene == example.target.scene
+
+
+def test_subject_is_the_asset_of_the_references(make: Make) -> None:
+    examples = make("subject")
+    for example in examples:
+        target = example.target.scene
+        assets = {(placed.concept, placed.style) for placed in target.placements}
+        assert len(styles_of(target)) == 1
+        assert not names_a_style(example.text)
+        for reference in example.references:
+            assert (reference.marker, reference.role) == (1, "subject")
+            (shown,) = reference.picture.scene.placements
+            assert (shown.concept, shown.style) in assets
+            assert reference.text == caption_name(shown.concept)
+            assert f"[ref#1] {reference.text}" in example.text
+            assert 0.75 <= shown.scale <= 0.95
+            for centre in (shown.x, shown.y):
+                assert shown.scale / 2 <= centre <= 1 - shown.scale / 2
+    assert abs(np.mean([len(e.references) == 2 for e in examples]) - 0.2) < 0.05
+    # Some companions are refused because of their name ("apple" beside "red apple").
+    assert 0.12 < np.mean([len(e.target.scene.placements) == 2 for e in examples]) < 0.29
+
+
+def test_subject_portraits_differ_from_each_other_and_from_the_target(make: Make) -> None:
+    backgrounds = []
+    for example in make("subject"):
+        colours = list(example.target.scene.background.colours)
+        flips = []
+        for reference in example.references:
+            scene = reference.picture.scene
+            assert scene.background.kind == "plain"
+            (colour,) = scene.background.colours
+            assert colour not in colours
+            if styles_of(scene) & DARK_INK_STYLES:
+                assert colour not in DARK_COLOURS
+            colours.append(colour)
+            backgrounds.append(colour)
+            flips.append(scene.placements[0].flip)
+        assert len(set(flips)) == len(flips)
+    assert 0.4 < np.mean([colour == "white" for colour in backgrounds]) < 0.65
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "marked"),
+    [
+        ("a dog on a red background", "dog", "the [ref#1] dog on a red background"),
+        ("a cat and an owl on a blue background", "owl", "a cat and the [ref#1] owl on a blue"),
+        ("some bread on a red background", "bread", "the [ref#1] bread on a red background"),
+        ("scissors on a red background", "scissors", "the [ref#1] scissors on a red background"),
+        ("a red apple and an apple, flat", "apple", "a red apple and the [ref#1] apple, flat"),
+        ("a dog", "dog", "the [ref#1] dog"),
+    ],
+)
+def test_mark_subject(words: str, name: str, marked: str) -> None:
+    assert mark_subject(words, name, 1).startswith(marked)
+
+
+def test_mark_subject_refuses_a_caption_of_something_else() -> None:
+    with pytest.raises(ValueError, match="'a hot dog stand' does not name its subject 'cat'"):
+        mark_subject("a hot dog stand", "cat", 1)
+
+
+def test_styled_target_takes_the_style_and_not_the_concept(make: Make) -> None:
+    examples = make("styled")
+    for example in examples:
+        (reference,) = example.references
+        assert reference.role == "style"
+        shown = reference.picture.scene
+        assert len(shown.placements) == 1
+        assert styles_of(shown) == styles_of(example.target.scene)
+        assert not concepts_of(shown) & concepts_of(example.target.scene)
+        assert not names_a_style(example.text)
+    assert 0.15 < np.mean([len(e.target.scene.placements) == 2 for e in examples]) < 0.35
+
+
+def test_style_transfer_redraws_the_content(make: Make) -> None:
+    examples = make("style_transfer")
+    for example in examples:
+        content = by_role(example, "content").picture.scene
+        style = by_role(example, "style").picture.scene
+        (before,), (after,) = styles_of(content), styles_of(style)
+        assert before != after
+        redrawn = tuple(replace(placed, style=after) for placed in content.placements)
+        assert example.target.scene == replace(content, placements=redrawn)
+        assert not concepts_of(style) & concepts_of(content)
+        if {before, after} & DARK_INK_STYLES:
+            assert not set(content.background.colours) & DARK_COLOURS
+        for concept in concepts_of(content) | concepts_of(style):
+            assert caption_name(concept) not in example.text.split()
+    order = np.mean([by_role(example, "content").marker == 1 for example in examples])
+    assert abs(order - 0.5) < 0.08
+    assert 0.12 < np.mean([len(e.target.scene.placements) == 2 for e in examples]) < 0.35
+
+
+def test_reproduce_asks_for_its_reference(make: Make) -> None:
+    for example in make("reproduce"):
+        (reference,) = example.references
+        assert reference.picture == example.target
+
+
+def test_style_transfer_needs_two_styles() -> None:
+    lone = Vocabulary((("dog", "twemoji"), ("owl", "twemoji")))
+    with pytest.raises(ValueError, match="no concept in two styles in 200 draws"):
+        all_tasks()["style_transfer"]().example(scene_rng(0, 0), lone)

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instruct_imagen.data.mixture import (
+    PAPER_RATIOS,
+    RESOLUTION,
+    Mixture,
+    MixtureError,
+    assignment,
+    integer_weights,
+)
+from instruct_imagen.data.tasks import all_tasks
+from instruct_imagen.data.world.vocabulary import Vocabulary
+
+STYLES = ("twemoji", "fxemoji", "noto")
+WORDS = Vocabulary(
+    tuple((concept, style) for concept in ("dog", "owl", "taxi") for style in STYLES)
+)
+
+
+def mixture(ratios: dict[str, float] | None = None, seed: int = 0) -> Mixture:
+    return Mixture(all_tasks(), PAPER_RATIOS if ratios is None else ratios, WORDS, seed)
+
+
+def test_paper_ratios_are_counted_in_the_stream() -> None:
+    drawn = 20_000
+    counts = Counter(mixture().task_at(index) for index in range(drawn))
+    shares = {"text_to_image": 0.20, "subject": 0.30, "styled": 0.10, "style_transfer": 0.10}
+    shares |= {f"{kind}_to_image": 0.06 for kind in ("edge", "mask", "depth")}
+    assert set(counts) == set(shares)
+    for name, share in shares.items():
+        assert abs(counts[name] - share / 0.88 * drawn) <= 1
+
+
+def test_examples_are_of_the_announced_task() -> None:
+    stream = mixture({**PAPER_RATIOS, "reproduce": 0.1, "retrieval": 0.1})
+    for index in range(300):
+        assert stream.example(index).task == stream.task_at(index)
+    assert stream.ratios["reproduce"] == pytest.approx(0.1 / 1.08)
+
+
+weights_strategy = st.lists(st.integers(1, 40), min_size=1, max_size=9)
+
+
+@given(weights=weights_strategy, seed=st.integers(0, 99))
+def test_no_prefix_strays_by_more_than_one(weights: list[int], seed: int) -> None:
+    table = assignment(weights, seed)
+    period = sum(weights)
+    counts = [0] * len(weights)
+    for place, task in enumerate(table, start=1):
+        counts[task] += 1
+        for count, weight in zip(counts, weights, strict=True):
+            assert abs(count * period - weight * place) <= period
+    # Whole periods, so that the repeated table is as exact as its first pass.
+    assert counts == [weight * len(table) // period for weight in weights]
+
+
+def test_order_varies_with_the_seed_and_along_the_stream() -> None:
+    first, second = ([mixture(seed=seed).task_at(i) for i in range(440)] for seed in (0, 1))
+    assert first != second
+    periods = {tuple(first[start : start + 44]) for start in range(0, 440, 44)}
+    assert len(periods) > 5
+
+
+def test_stream_is_a_pure_function_of_seed_and_index() -> None:
+    stream, again = mixture(seed=5), mixture(seed=5)
+    backwards = [again.example(index) for index in reversed(range(60))]
+    assert stream.examples(0, 60) == backwards[::-1]
+    assert stream.examples(20, 40) == backwards[::-1][20:40]
+    assert stream.examples(0, 60) != mixture(seed=6).examples(0, 60)
+
+
+def test_survives_a_trip_to_a_worker() -> None:
+    stream = mixture(seed=5)
+    assert pickle.loads(pickle.dumps(stream)).examples(90, 130) == stream.examples(90, 130)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "message"),
+    [
+        ({"no_such_task": 1.0}, r"unknown task 'no_such_task'; the tasks are .*text_to_image"),
+        ({"no_such_task": 0.0, "styled": 1.0}, "unknown task 'no_such_task'"),
+        ({"styled": -0.1}, r"ratio of 'styled' is -0\.1; it must be 0 or more"),
+        ({"styled": float("nan")}, "ratio of 'styled' is nan"),
+        ({"styled": float("inf")}, "ratio of 'styled' is inf"),
+        ({"styled": 0.0}, "all ratios are 0"),
+        ({}, "all ratios are 0"),
+        ({"styled": 1e-7, "subject": 1.0}, "ratio of 'styled' is 1e-07 of 1, less than one"),
+    ],
+)
+def test_senseless_ratios_are_refused(ratios: dict[str, float], message: str) -> None:
+    with pytest.raises(MixtureError, match=message):
+        mixture(ratios)
+
+
+def test_negative_index_is_refused() -> None:
+    with pytest.raises(IndexError, match="index -1 of a mixture; it counts from 0"):
+        mixture().example(-1)
+
+
+def test_integer_weights_are_exact_where_they_can_be() -> None:
+    weights = integer_weights(PAPER_RATIOS, tuple(all_tasks()))
+    assert sum(weights.values()) == 44
+    assert weights["subject"] == 15
+    assert integer_weights({"a": 1 / 3, "b": 2 / 3}, ("a", "b")) == {"a": 1, "b": 2}
+
+
+@given(st.lists(st.floats(0.01, 1.0), min_size=2, max_size=8))
+def test_integer_weights_are_close_to_any_ratios(ratios: list[float]) -> None:
+    named = {str(number): ratio for number, ratio in enumerate(ratios)}
+    weights = integer_weights(named, tuple(named))
+    assert sum(weights.values()) <= RESOLUTION
+    for name, weight in weights.items():
+        share = named[name] / sum(ratios)
+        assert weight / sum(weights.values()) == pytest.approx(share, abs=1 / RESOLUTION)
