@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 TIMESTEPS = 1000
@@ -58,6 +58,11 @@ class ConditionDrop:
 def training_scheduler() -> DDPMScheduler:
     """The scheduler whose alphas define the training noise."""
     return DDPMScheduler(**SCHEDULER_CONFIG)
+
+
+def sampling_scheduler() -> DPMSolverMultistepScheduler:
+    """DPM-Solver++ on the training schedule, with Imagen's dynamic thresholding for pixels."""
+    return DPMSolverMultistepScheduler(**SCHEDULER_CONFIG, thresholding=True)
 
 
 def draw_timesteps(batch: int, generator: torch.Generator, *, shift: float = 1.0) -> Tensor:

@@ -1,16 +1,14 @@
-"""From a config to its parts: network, world, optimizer, pipeline."""
+"""From a config to its parts: network, world, optimizer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import torch
-from diffusers import DPMSolverMultistepScheduler
 from torch import nn
 
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
-from instruct_imagen.diffusion.objective import SCHEDULER_CONFIG
 from instruct_imagen.model.unet import InstructUNet
 from instruct_imagen.recipes.config import TrainConfig
 
@@ -74,8 +72,3 @@ def build_optimizer(
     return torch.optim.AdamW(
         chosen, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
-
-
-def sampling_scheduler() -> DPMSolverMultistepScheduler:
-    """DPM-Solver++ on the training schedule, with Imagen's dynamic thresholding for pixels."""
-    return DPMSolverMultistepScheduler(**SCHEDULER_CONFIG, thresholding=True)

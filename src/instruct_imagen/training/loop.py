@@ -17,19 +17,20 @@ from tqdm import tqdm
 from instruct_imagen.data.batch import make_batch
 from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.data.tasks.registry import all_tasks
-from instruct_imagen.diffusion.objective import draw_condition_drop, training_scheduler
+from instruct_imagen.diffusion.objective import (
+    draw_condition_drop,
+    sampling_scheduler,
+    training_scheduler,
+)
 from instruct_imagen.evaluation.cases import fixed_examples
-from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.pipeline import InstructImagenPipeline
 from instruct_imagen.recipes.config import TrainConfig, resolved
 from instruct_imagen.training import checkpoint
 from instruct_imagen.training.build import (
     build_model,
     build_optimizer,
-    build_world,
-    sampling_scheduler,
 )
-from instruct_imagen.training.packed_world import read_packed_world
+from instruct_imagen.training.packed_world import load_world
 from instruct_imagen.training.sheet import Sheet, draw_sheet
 from instruct_imagen.training.step import StepLoss, encode_batch, step_loss
 
@@ -45,16 +46,8 @@ class Trainer:
         self.config = config
         self.folder = Path(config.out)
         self.device = torch.device(config.device)
-        if config.world:
-            packed = read_packed_world(Path(config.world), max_markers=config.max_markers)
-            self.vocabulary, self.atlas, self.encoder = (
-                packed.vocabulary,
-                packed.atlas,
-                packed.encoder,
-            )
-        else:
-            self.vocabulary, self.atlas = build_world(config)
-            self.encoder = TextEncoder(max_markers=config.max_markers)
+        self.world = load_world(config)
+        self.encoder = self.world.encoder
         self.encoder.to(self.device)
         self.model = build_model(config, self.encoder.width).to(self.device)
         if config.channels_last:
@@ -107,7 +100,7 @@ class Trainer:
         """Steps of the current stage until its end or `stop()`."""
         stage = self.config.stages[self.stage]
         mixture = Mixture(
-            all_tasks(), stage.ratios, self.vocabulary, self.config.seed * 16 + self.stage
+            all_tasks(), stage.ratios, self.world.vocabulary, self.config.seed * 16 + self.stage
         )
         size = self.config.batch_size
         steps = -(-stage.images // size)
@@ -142,7 +135,7 @@ class Trainer:
         first = self.stage_step * size
         batch = make_batch(
             mixture.examples(first, first + size),
-            self.atlas,
+            self.world.atlas,
             config.size,
             device=self.device,
             drop_text=drop.text.tolist(),
@@ -249,7 +242,7 @@ class Trainer:
 
     def sheet(self) -> None:
         """Draws the sample sheet with the averaged weights."""
-        sheet = Sheet(rows=fixed_examples(self.vocabulary), atlas=self.atlas)
+        sheet = Sheet(rows=fixed_examples(self.world.vocabulary), atlas=self.world.atlas)
         self.ema.store(self.model.parameters())
         self.ema.copy_to(self.model.parameters())
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -29,13 +28,13 @@ _SAMPLED_TEXTS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackedWorld:
-    """What `pack_world` wrote, read again.
+class World:
+    """All that training draws from.
 
     Attributes:
         atlas: Sprites at the recipe's size.
         vocabulary: Which of them training may draw (all).
-        encoder: The text encoder; words that the world never uses are unknown to it.
+        encoder: The text encoder; a packed one does not know words that the world never uses.
     """
 
     atlas: Atlas
@@ -88,7 +87,21 @@ def _used_tokens(config: TrainConfig, vocabulary: Vocabulary) -> set[int]:
     return ids
 
 
-def read_packed_world(path: Path, *, max_markers: int) -> PackedWorld:
+def load_world(config: TrainConfig) -> World:
+    """The world of a recipe: from its packed file if it names one, else from the sources.
+
+    Raises:
+        WorldUnavailable: The artwork is not installed and cannot be.
+        OSError: The packed file cannot be read.
+    """
+    if config.world:
+        return read_packed_world(Path(config.world), max_markers=config.max_markers)
+    vocabulary, atlas = build_world(config)
+    encoder = TextEncoder(max_markers=config.max_markers)
+    return World(atlas=atlas, vocabulary=vocabulary, encoder=encoder)
+
+
+def read_packed_world(path: Path, *, max_markers: int) -> World:
     """Reads what `pack_world` wrote.
 
     Raises:
@@ -99,9 +112,8 @@ def read_packed_world(path: Path, *, max_markers: int) -> PackedWorld:
     try:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(folder)
-        json.loads((folder / "config.json").read_text())
         atlas = Atlas.load(folder / "atlas.npz")
         encoder = TextEncoder(max_markers=max_markers, folder=folder)
     finally:
         shutil.rmtree(folder)
-    return PackedWorld(atlas=atlas, vocabulary=Vocabulary(atlas.pairs), encoder=encoder)
+    return World(atlas=atlas, vocabulary=Vocabulary(atlas.pairs), encoder=encoder)

@@ -16,7 +16,7 @@ from instruct_imagen.data.tasks.base import (
 )
 
 FORM = frozenset({"ref1", "caption"})
-NUMBERS = "one two three four five six seven eight nine ten".split()
+NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 GOOD = tuple(
     f"Draw {{caption}} with {first} or {second} lines of {{ref1}}."
     for first in NUMBERS[:4]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from typing import get_args
 
 import numpy as np
@@ -110,10 +111,10 @@ def test_image_agrees_with_the_slow_reference(
         found = pixels_of(scene, "image", atlas, size)
         wanted = reference_image(scene, atlas, size)
         difference = np.abs(found - wanted)
-        # PIL's box weighs a pixel by whether its centre is inside, ours by the area inside: they
-        # differ on borders of fine detail, and only there.
-        assert difference.mean() < 3.0
-        assert np.quantile(difference, 0.95) < 20
+        # Both round shares of a sprite pixel (ours to 1/128 of the pixel, the reference to a
+        # quarter of a sprite pixel), which shows on hard borders only.
+        assert difference.mean() < 2.0
+        assert difference.max() < 40
 
 
 def test_image_agrees_exactly_with_the_reference_on_whole_pixels(
@@ -136,7 +137,7 @@ def test_halves_are_exact_too(vocabulary: Vocabulary, atlas: Atlas) -> None:
     placement = Placement(concept=concept, style=style, x=0.5, y=0.5, scale=0.5)
     scene = scene_on("pink", placement)
     found = pixels_of(scene, "image", atlas, 64)
-    assert np.abs(found - reference_image(scene, atlas, 64)).max() <= 1.0 + 1e-3
+    assert np.abs(found - reference_image(scene, atlas, 64)).max() < 2.0  # colour, alpha, blend
 
 
 # --- the same bytes whatever the circumstances -------------------------------------------------
@@ -199,10 +200,13 @@ def test_mask_is_the_coverage_by_alpha(vocabulary: Vocabulary, atlas: Atlas) -> 
         found = pixels_of(scene, "mask", atlas, 64)
         assert (found[..., :1] == found).all()
         difference = np.abs(found[..., 0] - reference_mask(scene, atlas, 64))
-        assert difference.mean() < 2.5
+        assert difference.mean() < 2.0
+        assert difference.max() < 40
     concept, style = vocabulary.pairs[0]
     scene = scene_on("red", Placement(concept=concept, style=style, x=0.5, y=0.5, scale=1.0))
-    assert (pixels_of(scene, "mask", atlas, 64)[..., 0] == atlas.sprite(concept, style)[..., 3]).all()
+    assert (
+        pixels_of(scene, "mask", atlas, 64)[..., 0] == atlas.sprite(concept, style)[..., 3]
+    ).all()
 
 
 def test_image_outside_the_mask_is_background(vocabulary: Vocabulary, atlas: Atlas) -> None:
@@ -274,22 +278,51 @@ def test_the_nearer_asset_hides_the_farther_one(vocabulary: Vocabulary, atlas: A
     )
 
 
-def test_edges_are_where_colours_change(vocabulary: Vocabulary, atlas: Atlas) -> None:
-    """The definition, pixel by pixel: a step between neighbours of the picture at twice the size."""
+def slow_lines(image: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Where a row changes colour or owner, (rows, columns) bool: the definition, step by step.
+
+    A line is where a step to the next column is high enough, not lower than the step before it and
+    higher than the one after it; and wherever the next column shows another asset.
+    """
+    lines = np.zeros(owner.shape, bool)
+    for y, row in enumerate(image):
+        steps = [int(np.abs(b - a).max()) for a, b in pairwise(row)]
+        for x, step in enumerate(steps):
+            before = steps[x - 1] if x > 0 else -1
+            after = steps[x + 1] if x + 1 < len(steps) else -1
+            crest = step >= EDGE_THRESHOLD and step >= before and step > after
+            lines[y, x] = crest or owner[y, x] != owner[y, x + 1]
+    return lines
+
+
+def test_edges_are_where_colours_or_assets_change(vocabulary: Vocabulary, atlas: Atlas) -> None:
     size = 32
-    for scene in scenes_of(vocabulary, 6, seed=7):
+    for scene in [two_deep(vocabulary), *scenes_of(vocabulary, 6, seed=7)]:
         edges = pixels_of(scene, "edge", atlas, size)
         assert set(np.unique(edges)) <= {0, 255}
         assert (edges[..., :1] == edges).all()
         image = pixels_of(scene, "image", atlas, 2 * size)
-        wanted = np.zeros((size, size), bool)
-        for y in range(2 * size):
-            for x in range(2 * size):
-                right = np.abs(image[y, x] - image[y, min(x + 1, 2 * size - 1)]).max()
-                below = np.abs(image[y, x] - image[min(y + 1, 2 * size - 1), x]).max()
-                wanted[y // 2, x // 2] |= max(right, below) >= EDGE_THRESHOLD
+        masks = instance_masks(scene, atlas, 2 * size).numpy()
+        owner = sum((index + 1) * mask for index, mask in enumerate(masks))
+        fine = slow_lines(image, owner) | slow_lines(image.swapaxes(0, 1), owner.T).T
+        wanted = fine.reshape(size, 2, size, 2).any(axis=(1, 3))
         assert (edges[..., 0] == 255 * wanted).all()
         assert 0.005 < wanted.mean() < 0.7
+
+
+def test_an_asset_of_the_backgrounds_colour_still_has_an_outline(
+    vocabulary: Vocabulary, atlas: Atlas
+) -> None:
+    concept, style = vocabulary.pairs[0]
+    alpha = np.zeros((4, 64, 64), np.uint8)
+    alpha[:, 16:48, 16:48] = 255
+    white = Atlas(pairs=((concept, style),), sprites=alpha[None], sources=atlas.sources)
+    placement = Placement(concept=concept, style=style, x=0.5, y=0.5, scale=1.0)
+    edges = pixels_of(scene_on("white", placement), "edge", white, 32)[..., 0]
+    inside = edges[9:23, 9:23]
+    assert not inside.any()
+    assert edges[7, 8:24].all() and edges[23, 8:24].all()
+    assert edges[8:24, 7].all() and edges[8:24, 23].all()
 
 
 def test_a_background_alone_has_no_edges(vocabulary: Vocabulary, atlas: Atlas) -> None:

@@ -1,4 +1,4 @@
-"""All sprites of a world in memory: rendered once, cached, packed, and halved for small pictures."""
+"""All sprites of a world in memory: rendered once, cached, packed, halved for small pictures."""
 
 from __future__ import annotations
 

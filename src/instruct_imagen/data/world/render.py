@@ -118,9 +118,7 @@ def _weights(
     return both[0], torch.where(mirrored, both[1].flip(-1), both[1])
 
 
-def _images(
-    scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str
-) -> Tensor:
+def _images(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str) -> Tensor:
     """The scenes themselves: (N, 3, size, size) uint8."""
     layers = _layers(scenes, atlas, size, device)
     return _compose(scenes, layers, size, device).to(torch.uint8)
@@ -155,9 +153,7 @@ def _backgrounds(scenes: Sequence[Scene], size: int, device: torch.device | str)
     return colours[..., None].repeat(1, 1, 1, size)
 
 
-def _masks(
-    scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str
-) -> Tensor:
+def _masks(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str) -> Tensor:
     """White where an asset is, black elsewhere."""
     canvas = torch.zeros(len(scenes), 1, size, size, dtype=torch.int32, device=device)
     for members, sprites in _layers(scenes, atlas, size, device):
@@ -178,9 +174,7 @@ def asset_depths(scene: Scene) -> list[int]:
     return [min(depth, 255) for depth in depths]
 
 
-def _depths(
-    scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str
-) -> Tensor:
+def _depths(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str) -> Tensor:
     """Near is bright; the background is a ground that rises away from the bottom of the frame."""
     ground = torch.arange(size, dtype=torch.int32, device=device) * _GROUND // max(size - 1, 1)
     canvas = ground[:, None].expand(len(scenes), 1, size, size).contiguous()
@@ -193,9 +187,7 @@ def _depths(
     return canvas.to(torch.uint8).expand(-1, 3, -1, -1)
 
 
-def _edges(
-    scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str
-) -> Tensor:
+def _edges(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str) -> Tensor:
     """White lines on black: found at twice the size, so that they are crisp when reduced.
 
     There is a line where the colour steps, and around every asset even where its colour is the
@@ -223,13 +215,11 @@ def _along(values: Tensor, axis: int, part: slice) -> Tensor:
 
 
 def _crest(step: Tensor, axis: int) -> Tensor:
-    """Where steps are high enough and the highest among their neighbours: a soft border, one line."""
+    """Where steps are high enough and highest among neighbours: a soft border is one line."""
     length = step.shape[axis]
     crest = step >= EDGE_THRESHOLD
     inner, outer = slice(1, length), slice(0, length - 1)
-    _along(crest, axis, inner).logical_and_(
-        _along(step, axis, inner) >= _along(step, axis, outer)
-    )
+    _along(crest, axis, inner).logical_and_(_along(step, axis, inner) >= _along(step, axis, outer))
     _along(crest, axis, outer).logical_and_(_along(step, axis, outer) > _along(step, axis, inner))
     return crest
 

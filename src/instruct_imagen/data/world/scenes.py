@@ -55,11 +55,55 @@ _ONE_SCALES = (0.6, 0.92)
 _TWO_SCALES = (0.42, 0.54)
 _FLIP = 0.25
 _PLURALS = frozenset(
-    ["scissors", "glasses", "sunglasses", "jeans", "eyes", "skis", "chopsticks", "peanuts", "cherries", "grapes", "books", "houses", "pancakes", "sparkles", "footprints", "bookmark-tabs", "control-knobs", "chains", "shopping-bags", "bagpipes", "musical-notes", "admission-tickets", "fireworks", "open-hands", "folded-hands", "clapping-hands", "raising-hands", "clinking-glasses", "clinking-beer-mugs", "crossed-swords", "crossed-fingers", "french-fries", "japanese-dolls", "money-with-wings", "two-hearts", "revolving-hearts", "sweat-droplets", "busts-in-silhouette", "paw-prints", "linked-paperclips", "card-index-dividers", "hot-springs", "performing-arts", "boxing-gloves"]
+    """
+    admission-tickets ballet-shoes beans blueberries bookmark-tabs books boxing-gloves briefs
+    bubbles busts-in-silhouette card-index-dividers chains cherries chopsticks clapping-hands
+    clinking-beer-mugs clinking-glasses control-knobs crossed-fingers crossed-swords eyes
+    film-frames fireworks flexed-biceps flower-playing-cards folded-hands footprints french-fries
+    glasses gloves goggles grapes heart-hands hot-springs houses japanese-dolls jeans
+    linked-paperclips lungs maracas money-with-wings musical-notes nesting-dolls open-hands
+    palms-up-together pancakes paw-prints peanuts people-hugging performing-arts prayer-beads
+    raising-hands revolving-hearts scissors shopping-bags shorts skis socks sparkles sunglasses
+    sweat-droplets two-hearts womans-clothes
+    """.split()  # noqa: SIM905 (a list of so many words would be longer and no clearer)
 )
 _MASS = frozenset(
-    ["bacon", "bread", "spaghetti", "popcorn", "sushi", "cooked-rice", "shaved-ice", "sake", "honey", "corn", "curry-rice", "oden", "construction", "herb", "seedling", "fire", "confetti-ball", "snow", "spaghetti", "zzz"]
-) - {"confetti-ball", "seedling", "construction", "herb"}
+    """
+    bacon bread broccoli butter cooked-rice coral curry-rice dna falafel fire fondue garlic ice
+    leafy-green luggage mate meat-on-bone oden popcorn pouring-liquid sake salt shaved-ice soap
+    spaghetti sushi thread wood yarn
+    """.split()  # noqa: SIM905
+)
+# Games, events and proper names, which stand without an article.
+_BARE = frozenset(
+    """
+    badminton bowling camping cooking field-hockey high-voltage hundred-points ice-hockey lacrosse
+    mount-fuji mrs-claus mx-claus ping-pong santa-claus softball tennis tokyo-tower zzz
+    """.split()  # noqa: SIM905
+)
+_THE = frozenset({"milky-way", "statue-of-liberty", "kaaba"})
+_SPELLED: dict[str, str] = {
+    "construction": "construction barrier",
+    "dizzy": "dizzy star",
+    "e-mail": "e-mail",
+    "foggy": "foggy bridge",
+    "jack-o-lantern": "jack-o'-lantern",
+    "locked": "locked padlock",
+    "locked-with-key": "padlock with key",
+    "locked-with-pen": "padlock with pen",
+    "mans-shoe": "man's shoe",
+    "rescue-workers-helmet": "rescue worker's helmet",
+    "rolling-on-the-floor-laughing": "face rolling on the floor laughing",
+    "t-rex": "T-rex",
+    "t-shirt": "T-shirt",
+    "unlocked": "unlocked padlock",
+    "womans-boot": "woman's boot",
+    "womans-clothes": "woman's clothes",
+    "womans-hat": "woman's hat",
+    "womans-sandal": "woman's sandal",
+    "x-ray": "X-ray",
+    "yo-yo": "yo-yo",
+}
 
 
 def scene_rng(seed: int, index: int) -> np.random.Generator:
@@ -69,24 +113,26 @@ def scene_rng(seed: int, index: int) -> np.random.Generator:
 
 def caption_name(concept: str) -> str:
     """How captions name a concept: ``"red-apple"`` → ``"red apple"``."""
-    return concept.replace("-", " ")
+    return _SPELLED.get(concept) or concept.replace("-", " ")
 
 
 @cache
 def with_article(concept: str) -> str:
     """The name with its article: ``"an owl"``, ``"scissors"``, ``"some bread"``."""
     name = caption_name(concept)
-    if concept in _PLURALS:
+    if concept in _PLURALS or concept in _BARE:
         return name
+    if concept in _THE:
+        return f"the {name}"
     if concept in _MASS:
         return f"some {name}"
     return f"{_article(name)} {name}"
 
 
 def _article(name: str) -> str:
-    """By sound: "a unicorn", "an hourglass", "a euro banknote"."""
-    vowel = name[0] in "aeiou" and not name.startswith(("uni", "euro", "one", "ukulele"))
-    return "an" if vowel or name.startswith("hour") else "a"
+    """By sound: "a unicorn", "an hourglass", "a euro banknote", "an X-ray"."""
+    vowel = name[0] in "aeiou" and not name.startswith(("uni", "euro", "one", "ewe", "ukulele"))
+    return "an" if vowel or name.startswith(("hour", "X-ray")) else "a"
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:

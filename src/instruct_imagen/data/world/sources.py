@@ -1,7 +1,7 @@
 """The artwork of the world: ten open emoji sets, installed from npm, read as SVG.
 
-Nothing is committed: `install_artwork` runs ``npm ci`` on the lock file beside this module, into the
-cache folder, once. Everything after that is read from there.
+Nothing is committed: `install_artwork` runs ``npm ci`` on the lock file beside this module, into
+the cache folder, once. Everything after that is read from there.
 """
 
 from __future__ import annotations
@@ -241,9 +241,7 @@ def _plain_aliases(
     return plain
 
 
-def read_sets(
-    folder: Path | None = None, styles: Iterable[str] = STYLES
-) -> dict[str, IconSet]:
+def read_sets(folder: Path | None = None, styles: Iterable[str] = STYLES) -> dict[str, IconSet]:
     """Read several sets; installs the artwork first when no folder is given."""
     at = install_artwork() if folder is None else folder
     return {style: read_set(style, at) for style in styles}

@@ -34,6 +34,16 @@ _LEFT_OUT = re.compile(
 )
 # Sources draw these two ways (a tongue stands for one set's "face with tongue", …) or not at all.
 _UNCLEAR = frozenset({"fog", "wind-face", "hole", "dashing-away", "collision"})
+MISDRAWN: Mapping[str, frozenset[str]] = {
+    "cricket": frozenset({"noto-v1", "emojione", "emojione-monotone"}),  # the game's bat and ball
+    "keyboard": frozenset({"emojione-v1", "fxemoji"}),  # a piano's
+    "window": frozenset({"emojione-v1", "fxemoji"}),  # a computer's
+    "sunglasses": frozenset({"fxemoji"}),  # on a face
+    "umbrella": frozenset({"fxemoji"}),  # closed: a concept that is held out
+    "construction": frozenset({"fxemoji"}),  # a crane: a concept that is held out
+    "person-in-tuxedo": frozenset({"noto-v1"}),  # the very drawing of one that is held out
+}
+"""Found by looking: concept → styles that draw something else under its name."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,12 @@ def world_concepts(sets: Mapping[str, IconSet] | None = None) -> dict[str, tuple
     names = {style: icons.names() for style, icons in sets.items()}
     found = {}
     for concept in sorted(concept_categories(sets)):
-        styles = tuple(style for style in STYLES if style in names and concept in names[style])
+        wrong = MISDRAWN.get(concept, frozenset())
+        styles = tuple(
+            style
+            for style in STYLES
+            if style in names and concept in names[style] and style not in wrong
+        )
         if len(styles) >= MIN_STYLES:
             found[concept] = styles
     return found

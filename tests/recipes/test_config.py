@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from instruct_imagen.recipes import RecipeError, override, recipe, recipe_names
+
+
+def test_every_recipe_builds_and_is_named_after_itself():
+    assert "starter" in recipe_names()
+    for name in recipe_names():
+        assert recipe(name).name == name
+
+
+def test_settings_are_read_by_their_type():
+    config = override(
+        recipe("starter"),
+        ["minutes=1.5", "channels=32,64", "instruct.images=640", "channels_last=false", "seed=3"],
+    )
+    assert config.minutes == 1.5
+    assert config.channels == (32, 64)
+    assert config.channels_last is False
+    assert {stage.name: stage.images for stage in config.stages}["instruct"] == 640
+    assert recipe("starter").seed == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("minuts=3", "unknown setting 'minuts'"),
+        ("minutes", "write key=value"),
+        ("batch_size=many", "batch_size must be of type int"),
+        ("optimizer=sgd", "one of adamw, adafactor"),
+        ("channels_last=maybe", "true or false"),
+    ],
+)
+def test_wrong_settings_name_the_cure(setting, message):
+    with pytest.raises(RecipeError, match=message):
+        override(recipe("starter"), [setting])
+
+
+def test_an_unknown_recipe_names_the_known():
+    with pytest.raises(RecipeError, match="starter"):
+        recipe("stater")

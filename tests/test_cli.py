@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from instruct_imagen.cli import COMMANDS, main, parser
+from instruct_imagen.images import save_png
+
+
+@pytest.fixture
+def dog(tmp_path):
+    save_png(tmp_path / "dog.png", np.full((40, 30, 3), 90, np.uint8))
+    return tmp_path / "dog.png"
+
+
+def fails(capsys, *arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert len(error.strip().splitlines()) == 1, error
+    assert "Traceback" not in error
+    return error
+
+
+def test_generate_writes_what_it_says(tmp_path, dog, capsys):
+    out = tmp_path / "made" / "image.png"
+    arguments = ["generate", "Draw the [ref#1] dog.", "--ref", f"dog={dog}", "--role", "1=subject"]
+    main([*arguments, "--steps", "2", "--count", "2", "--out", str(out)])
+    written = capsys.readouterr().out.split()
+    assert written == [str(out.with_name(f"image-{n}.png")) for n in (1, 2)]
+    first, second = (np.asarray(Image.open(path)) for path in written)
+    assert not np.array_equal(first, second)
+    # The second image's seed is the first's plus one.
+    main([*arguments, "--steps", "2", "--seed", "1", "--out", str(out)])
+    assert np.abs(np.asarray(Image.open(out)).astype(int) - second).max() <= 1
+
+
+def test_generate_from_json(tmp_path, dog):
+    reference = {"ref": 1, "text": "dog", "image": "dog.png", "role": "subject"}
+    given = {"text": "Draw the [ref#1] dog.", "references": [reference]}
+    (tmp_path / "one.json").write_text(json.dumps(given))
+    out = tmp_path / "image.png"
+    main(["generate", "--instruction", str(tmp_path / "one.json"), "--steps", "2", "--out", str(out)])
+    assert Image.open(out).mode == "RGB"
+
+
+def test_wrong_input_is_one_line_and_status_2(tmp_path, dog, capsys):
+    missing = tmp_path / "cat.png"
+    assert "reference" in fails(capsys, "generate", "Draw [ref#2].", "--ref", f"dog={dog}")
+    assert "cat.png" in fails(capsys, "generate", "Draw [ref#1].", "--ref", f"cat={missing}")
+    assert "TEXT=FILE" in fails(capsys, "generate", "Draw [ref#1].", "--ref", "dog.png")
+    assert "either TEXT or" in fails(capsys, "generate")
+    assert "no model" in fails(capsys, "generate", "A dog.", "--model", "nothing")
+    assert "K=ROLE" in fails(capsys, "generate", "A dog.", "--role", "1=hero")
+    assert "whole number" in fails(capsys, "generate", "A dog.", "--steps", "0")
+    assert "at least 1" in fails(capsys, "generate", "A dog.", "--guidance", "0")
+    assert ".png" in fails(capsys, "generate", "A dog.", "--out", tmp_path / "image.jpg")
+    assert "unknown setting" in fails(capsys, "train", "starter", "minuts=3")
+    assert "unknown recipe" in fails(capsys, "train", "stater")
+    assert "invalid choice" in fails(capsys, "paint")
+    (tmp_path / "broken.json").write_text("{")
+    fails(capsys, "generate", "--instruction", tmp_path / "broken.json")
+    (tmp_path / "text.png").write_text("no image")
+    assert "text.png" in fails(
+        capsys, "generate", "Draw [ref#1].", "--ref", f"dog={tmp_path / 'text.png'}"
+    )
+
+
+def test_train_shows_its_resolved_config(capsys):
+    main(["train", "starter", "minutes=3", "--show"])
+    assert json.loads(capsys.readouterr().out)["minutes"] == 3
+
+
+def test_every_command_explains_itself(capsys):
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as stopped:
+            parser().parse_args([command, "--help"])
+        assert stopped.value.code == 0
+        assert "usage:" in capsys.readouterr().out
+
+
+def test_world_preview(tmp_path, capsys):
+    out = tmp_path / "world.png"
+    main(["world", "preview", "--count", "2", "--size", "32", "--out", str(out)])
+    assert Image.open(out).size[0] > 4 * 32

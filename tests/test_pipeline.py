@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler
+from PIL import Image
+
+from instruct_imagen import Instruction, InstructionError, Reference, TextEncoder
+from instruct_imagen.diffusion.objective import SCHEDULER_CONFIG, sampling_scheduler
+from instruct_imagen.model.unet import InstructUNet
+from instruct_imagen.pipeline import WEIGHTS, InstructImagenPipeline
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return TextEncoder(max_markers=4)
+
+
+@pytest.fixture
+def pipeline(encoder):
+    made = InstructImagenPipeline(tiny.awaken(tiny.own_unet()), encoder, sampling_scheduler())
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def picture(seed):
+    return np.random.default_rng(seed).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+
+
+def instructions():
+    return [
+        Instruction("A dog."),
+        Instruction("Draw [ref#1] again.", (Reference(1, picture(1), "dog", "subject"),)),
+        Instruction(
+            "The [ref#1] dog in the style of [ref#2].",
+            (
+                Reference(1, picture(2), "dog", "subject"),
+                Reference(1, picture(3), "dog", "subject"),
+                Reference(2, picture(4), "style image", "style"),
+            ),
+        ),
+    ]
+
+
+def seeded(*seeds):
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+@pytest.mark.parametrize("kind", ["constant", "oscillating"])
+def test_a_batch_equals_its_singles(pipeline, kind):
+    options = {"num_inference_steps": 4, "output_type": "pt", "guidance": kind}
+    batch = pipeline(instructions(), generator=seeded(1, 2, 3), **options).images
+    assert batch.shape == (3, 3, 16, 16)
+    for index, one in enumerate(instructions()):
+        single = pipeline(one, generator=seeded(index + 1), **options).images
+        assert torch.allclose(batch[index], single[0], atol=2e-4)
+
+
+def test_references_and_markers_reach_the_image(pipeline):
+    def draw(instruction):
+        return pipeline(
+            instruction, generator=seeded(0), num_inference_steps=3, output_type="pt"
+        ).images
+
+    one = instructions()[2]
+    swapped = Instruction(one.text, (*one.references[:2], Reference(2, picture(9), "style image")))
+    assert not torch.allclose(draw(one), draw(swapped), atol=1e-3)
+    assert not torch.allclose(draw(one), draw(Instruction("The dog in style.")), atol=1e-3)
+
+
+def test_encoding_once_equals_encoding_at_each_step(pipeline):
+    options = {"num_inference_steps": 4, "output_type": "pt"}
+    once = pipeline(instructions(), generator=seeded(1, 2, 3), **options).images
+    each = pipeline(
+        instructions(), generator=seeded(1, 2, 3), reencode_each_step=True, **options
+    ).images
+    assert torch.equal(once, each)
+
+
+def test_an_unguided_step_costs_one_forward(pipeline):
+    seen = []
+    pipeline.unet.unet.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    pipeline(Instruction("A dog."), num_inference_steps=4, guidance="oscillating")
+    assert seen == [2, 1, 2, 1]
+
+
+def test_ddpm_output_types_and_callback(encoder):
+    pipeline = InstructImagenPipeline(
+        tiny.own_unet(), encoder, DDPMScheduler(**SCHEDULER_CONFIG, thresholding=True)
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    steps = []
+
+    def callback(owner, index, step, tensors):
+        steps.append((index, step))
+        return {"sample": torch.zeros_like(tensors["sample"])} if index == 2 else {}
+
+    options = {"num_inference_steps": 3, "generator": seeded(5)}
+    output = pipeline(
+        Instruction("A dog."), output_type="np", callback_on_step_end=callback, **options
+    )
+    assert output.images.shape == (1, 16, 16, 3)
+    assert np.allclose(output.images, 0.5)
+    assert [index for index, _ in steps] == [0, 1, 2]
+    assert steps[0][1] == 999
+    images = pipeline(Instruction("A dog."), **options).images
+    assert isinstance(images[0], Image.Image)
+    assert images[0].size == (16, 16)
+
+
+def test_saved_here_and_loaded_in_a_new_process_gives_the_same_image(pipeline, tmp_path):
+    one = instructions()[2]
+    one.to_json(tmp_path / "instruction.json")
+    expected = pipeline(one, generator=seeded(7), num_inference_steps=3).images[0]
+    pipeline.save_pretrained(tmp_path / "saved")
+    script = (
+        "import sys, torch\n"
+        "from instruct_imagen import Instruction, InstructImagenPipeline\n"
+        "pipeline = InstructImagenPipeline.from_pretrained(sys.argv[1] + '/saved')\n"
+        "image = pipeline(Instruction.from_json(sys.argv[1] + '/instruction.json'),\n"
+        "    generator=torch.Generator().manual_seed(7), num_inference_steps=3).images[0]\n"
+        "image.save(sys.argv[1] + '/image.png')\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True)
+    found = np.asarray(Image.open(tmp_path / "image.png"))
+    assert np.array_equal(found, np.asarray(expected))
+
+
+def test_a_latent_backbone_shares_all_of_this(encoder):
+    torch.manual_seed(0)
+    unet = tiny.awaken(InstructUNet.from_unet(tiny.sd_unet(384), max_markers=4))
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8), norm_num_groups=4, latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+    )  # fmt: skip
+    pipeline = InstructImagenPipeline(unet, encoder, sampling_scheduler(), vae)
+    pipeline.set_progress_bar_config(disable=True)
+    image = pipeline(instructions()[1], generator=seeded(1), num_inference_steps=2).images[0]
+    assert image.size == (32, 32)
+
+
+def test_wrong_input_is_one_clear_line(pipeline):
+    with pytest.raises(InstructionError, match="9"):
+        pipeline(Instruction("Draw [ref#9].", (Reference(9, picture(1), "dog"),)))
+    with pytest.raises(ValueError, match="output_type must be pil, np or pt"):
+        pipeline(Instruction("A dog."), output_type="jpeg")
+    with pytest.raises(ValueError, match="2 generators for 1 instructions"):
+        pipeline(Instruction("A dog."), generator=seeded(1, 2))
+
+
+def test_the_starter_is_inside_the_package():
+    assert (WEIGHTS / "starter" / "model_index.json").is_file()
+    pipeline = InstructImagenPipeline.from_pretrained("starter")
+    pipeline.set_progress_bar_config(disable=True)
+    assert pipeline.unet.dtype == torch.float32
+    image = pipeline(Instruction("A dog."), num_inference_steps=2).images[0]
+    assert image.size == (pipeline.size, pipeline.size)
