@@ -53,7 +53,7 @@ def if_unet(text_dim: int = 24) -> UNet2DConditionModel:
         time_embedding_act_fn="gelu",
         conv_in_kernel=3,
         cross_attention_norm="group_norm",
-        only_cross_attention=True,
+        only_cross_attention=False,
     ).eval()
 
 

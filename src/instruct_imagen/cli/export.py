@@ -18,6 +18,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     own.add_argument("folder", type=Path, metavar="FOLDER", help="to be written")
     own.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="as given to train")
     own.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), default="float16")
+    own.add_argument(
+        "--max-shard-size", default="10GB", help="largest file of weights, e.g. 15MB (10GB)"
+    )
     own.set_defaults(run=run)
 
 
@@ -32,6 +35,6 @@ def run(chosen: argparse.Namespace) -> None:
     trainer = Trainer(override(recipe(chosen.recipe), chosen.settings))
     if not trainer.images:
         raise UsageError(f"there is no checkpoint in {trainer.folder}: train first, or name out=…")
-    trainer.export(chosen.folder, getattr(torch, chosen.dtype))
+    trainer.export(chosen.folder, getattr(torch, chosen.dtype), chosen.max_shard_size)
     millions = trainer.parameter_count / 1e6
     print(f"{chosen.folder}: {millions:.1f}M parameters, {trainer.images:,} images")

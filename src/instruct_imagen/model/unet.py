@@ -111,7 +111,8 @@ class InstructUNet(ModelMixin, ConfigMixin):
             if ".processor." in name
         ]
         model.unet.load_state_dict({**unet.state_dict(), **dict(processors)}, strict=True)
-        return model.to(dtype=unet.dtype)
+        # nn.Module's own `to`: that of ModelMixin warns about float32 modules that we do not have.
+        return nn.Module.to(model, dtype=unet.dtype)
 
     def _install_processors(self, plain: bool) -> None:
         """Context attention at each text attention, in the order of the U-Net's own listing."""

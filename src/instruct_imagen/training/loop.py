@@ -252,8 +252,16 @@ class Trainer:
         finally:
             self.ema.restore(self.model.parameters())
 
-    def export(self, folder: Path, dtype: torch.dtype = torch.float16) -> None:
-        """Writes the averaged weights as a pipeline that `from_pretrained` reads."""
+    def export(
+        self, folder: Path, dtype: torch.dtype = torch.float16, max_shard_size: str = "10GB"
+    ) -> None:
+        """Writes the averaged weights as a pipeline that `from_pretrained` reads.
+
+        Args:
+            folder: To be written.
+            dtype: Of the weights.
+            max_shard_size: Largest file of weights, as diffusers reads it, e.g. ``"15MB"``.
+        """
         self.ema.store(self.model.parameters())
         self.ema.copy_to(self.model.parameters())
         try:
@@ -261,5 +269,7 @@ class Trainer:
             averaged.load_state_dict(self.model.state_dict())
         finally:
             self.ema.restore(self.model.parameters())
-        pipeline = InstructImagenPipeline(averaged.to(dtype), self.encoder, sampling_scheduler())
-        pipeline.save_pretrained(folder)
+        # nn.Module's own `to`: that of ModelMixin warns about float32 modules that we do not have.
+        averaged = torch.nn.Module.to(averaged, dtype)
+        pipeline = InstructImagenPipeline(averaged, self.encoder, sampling_scheduler())
+        pipeline.save_pretrained(folder, max_shard_size=max_shard_size)

@@ -1,0 +1,220 @@
+"""Speed and memory of the starter on this machine: prints a table, writes out/bench.json.
+
+Every comparison is made in one run with its sides interleaved; figures are medians with the lower and
+upper quartile. Run it with `make bench`; nothing else should be running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from instruct_imagen import Instruction, InstructImagenPipeline, Reference
+from instruct_imagen.recipes import override, recipe
+from instruct_imagen.training.loop import Trainer
+
+STEPS = 20
+
+
+def seconds(action: Callable[[], Any]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median and quartiles."""
+    low, middle, high = statistics.quantiles(values, n=4)
+    return {"median": middle, "low": low, "high": high}
+
+
+def instruction(count: int, size: int) -> Instruction:
+    """An instruction with `count` references."""
+    generator = torch.Generator().manual_seed(count)
+    pixels = torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=generator)
+    names = ["the [ref#1] dog", "the style of [ref#2]", "the edge map [ref#3]"][:count]
+    return Instruction(
+        "A picture of " + (", ".join(names) or "a dog") + ".",
+        tuple(
+            Reference(k + 1, pixels[k].numpy(), text)
+            for k, text in enumerate(["dog", "style image", "edge map"][:count])
+        ),
+    )
+
+
+def sampling(repeats: int) -> dict[str, Any]:
+    """Whole images at 20 steps with 0 to 3 references, cached and encoded anew at each step."""
+    pipeline = InstructImagenPipeline.from_pretrained("starter")
+    pipeline.set_progress_bar_config(disable=True)
+    cases = [(count, anew) for anew in (False, True) for count in range(4) if count or not anew]
+    times: dict[tuple[int, bool], list[float]] = {case: [] for case in cases}
+    for round_number in range(repeats + 1):
+        for count, anew in cases:
+            one = instruction(count, pipeline.size)
+            taken = seconds(
+                lambda one=one, anew=anew: pipeline(
+                    one,
+                    num_inference_steps=STEPS,
+                    generator=torch.Generator().manual_seed(0),
+                    reencode_each_step=anew,
+                )
+            )
+            if round_number:  # the first round warms up
+                times[count, anew].append(taken)
+    base = statistics.median(times[0, False])
+    return {
+        f"{count} references, {'encoded each step' if anew else 'encoded once'}": {
+            **spread(values),
+            "ratio_to_none": statistics.median(values) / base,
+        }
+        for (count, anew), values in times.items()
+    }
+
+
+def per_step(repeats: int) -> dict[str, Any]:
+    """One guided denoising step with cached references, against none: what caching must keep low."""
+    pipeline = InstructImagenPipeline.from_pretrained("starter")
+    denoisers = {}
+    for count in range(4):
+        one = [instruction(count, pipeline.size)]
+        references = pipeline._references(one)
+        denoisers[count] = pipeline._denoiser(one, references, True)[0]
+    sample, step = torch.randn(1, 3, pipeline.size, pipeline.size), torch.tensor(500)
+    times: dict[int, list[float]] = {count: [] for count in denoisers}
+    with torch.no_grad():
+        for round_number in range(repeats * 5 + 3):
+            for count, denoise in denoisers.items():
+                taken = seconds(lambda d=denoise: d(sample, step, 3.0))
+                if round_number >= 3:
+                    times[count].append(taken)
+    base = statistics.median(times[0])
+    return {
+        f"step with {count} cached references": {
+            **spread(values),
+            "ratio_to_none": statistics.median(values) / base,
+        }
+        for count, values in times.items()
+    }
+
+
+def peak_memory() -> dict[str, float]:
+    """Peak resident MB of a fresh process that draws one image, for 0 and 3 references."""
+    found = {}
+    for count in (0, 3):
+        script = (
+            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import run, resource\n"
+            "p = run.InstructImagenPipeline.from_pretrained('starter')\n"
+            f"p(run.instruction({count}, p.size), num_inference_steps={STEPS})\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
+        found[f"{count} references"] = float(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def machine_rates() -> dict[str, float]:
+    """GFLOP/s of a convolution and a matrix product in float32, forward only."""
+    images = torch.randn(32, 192, 16, 16).contiguous(memory_format=torch.channels_last)
+    convolution = torch.nn.Conv2d(192, 192, 3, padding=1).to(memory_format=torch.channels_last)
+    left, right = torch.randn(2048, 1024), torch.randn(1024, 1024)
+    with torch.no_grad():
+        conv = [seconds(lambda: convolution(images)) for _ in range(15)][3:]
+        gemm = [seconds(lambda: left @ right) for _ in range(15)][3:]
+    return {
+        "conv": 2 * 9 * 192 * 192 * 256 * 32 / statistics.median(conv) / 1e9,
+        "gemm": 2 * 2048 * 1024 * 1024 / statistics.median(gemm) / 1e9,
+    }
+
+
+def training(steps: int, folder: Path) -> dict[str, Any]:
+    """Images/s of stage 2 and the share of a step that data takes."""
+    settings = [f"out={folder}", "pretrain.images=0", "retrieval.images=0", "sheet_every=0"]
+    trainer = Trainer(override(recipe("starter"), settings))
+    size = trainer.config.batch_size
+    while trainer.stage < 2:
+        trainer._run_stage(lambda: False)
+    remaining = iter([False] * steps)
+    flops = FlopCounterMode(display=False)
+    with flops:
+        trainer._run_stage(iter([False, True]).__next__)
+    trainer._window.clear()
+    trainer._run_stage(lambda: next(remaining, True))
+    window = trainer._window
+    step = statistics.median(window["step_s"][2:])
+    rendering = statistics.median(window["render_s"][2:])
+    text = statistics.median(window["text_s"][2:])
+    return {
+        "images_per_s": size / step,
+        "step_s": spread(window["step_s"][2:]),
+        "share_rendering": rendering / step,
+        "share_text": text / step,
+        "gflop_an_image": flops.get_total_flops() / size / 1e9,
+        "gflops": flops.get_total_flops() / step / 1e9,
+        "parameters": trainer.parameter_count,
+    }
+
+
+def main() -> None:
+    """Measures everything."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--repeats", type=int, default=8)
+    arguments.add_argument("--steps", type=int, default=20, help="training steps")
+    arguments.add_argument("--out", type=Path, default=Path("out/bench.json"))
+    chosen = arguments.parse_args()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    figures: dict[str, Any] = {
+        "commit": commit.stdout.strip(),
+        "machine": {"processor": platform.processor(), "threads": torch.get_num_threads()},
+        "rates_gflops": machine_rates(),
+        "per_step": per_step(chosen.repeats),
+        "sampling": sampling(chosen.repeats),
+        "training": training(chosen.steps, chosen.out.parent / "bench-run"),
+        "peak_mb": peak_memory(),
+    }
+    rates = figures["rates_gflops"]
+    figures["training"]["share_of_conv_rate"] = figures["training"]["gflops"] / rates["conv"]
+    figures["own_peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    chosen.out.write_text(json.dumps(figures, indent=1) + "\n")
+    show(figures)
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Prints the table."""
+    for part in ("per_step", "sampling"):
+        for name, row in figures[part].items():
+            print(
+                f"{name:44s} {row['median'] * 1e3:8.1f} ms "
+                f"[{row['low'] * 1e3:.1f}, {row['high'] * 1e3:.1f}]   × {row['ratio_to_none']:.2f}"
+            )
+    for name, value in figures["peak_mb"].items():
+        print(f"{'peak memory, ' + name:44s} {value:8.0f} MB")
+    row = figures["training"]
+    print(f"{'training':44s} {row['images_per_s']:8.1f} images/s")
+    print(f"{'  rendering, text':44s} {row['share_rendering']:8.1%} {row['share_text']:.1%} of a step")
+    print(
+        f"{'  work':44s} {row['gflop_an_image']:8.2f} GFLOP an image, {row['gflops']:.0f} GFLOP/s, "
+        f"{row['share_of_conv_rate']:.0%} of this machine's convolution rate"
+    )
+    print(f"{'machine, conv and gemm':44s} {figures['rates_gflops']}")
+
+
+if __name__ == "__main__":
+    main()
