@@ -116,7 +116,7 @@ class ContextAttnProcessor(nn.Module):
         """Zero output; every other head starts by looking at its own place in the references.
 
         Layout conditions (edge, mask, depth, content) are answered place by place. Starting half of
-        the heads there spares the model from discovering it (docs/log.md has the measurement).
+        the heads there spares the model from discovering it.
         """
         nn.init.zeros_(self.to_out.weight)
         nn.init.zeros_(self.to_out.bias)

@@ -44,7 +44,7 @@ def test_installed_sets_are_the_locked_ones(icon_sets: Mapping[str, IconSet]) ->
     asked = json.loads((WORLD / "package.json").read_text())["dependencies"]
     about = manifest(icon_sets)
     assert tuple(about) == STYLES
-    for style, entry in about.items():
+    for entry in about.values():
         assert entry["version"] == asked[entry["package"]]
         assert entry["licence"] in {"Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-SA-4.0"}
         assert entry["licence_url"] and entry["author"] and entry["author_url"]
@@ -91,7 +91,7 @@ def test_a_failing_npm_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     npm_that("mkdir node_modules; echo no registry here >&2; exit 7", tmp_path / "bin")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    with pytest.raises(WorldUnavailable, match="status 7.*no registry here"):
+    with pytest.raises(WorldUnavailable, match=r"status 7.*no registry here"):
         install_artwork()
     assert not list((tmp_path / "cache" / "artwork").iterdir())
 
