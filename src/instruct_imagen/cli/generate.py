@@ -77,6 +77,7 @@ def run(chosen: argparse.Namespace) -> None:
     if chosen.out.suffix.lower() != ".png":
         raise UsageError(f"--out must name a .png file, not '{chosen.out}'")
     instruction = read_instruction(chosen)
+    instruction.check(strict=chosen.strict)
     pipeline = load_pipeline(chosen.model)
     instruction.check(max_marker=pipeline.unet.max_markers, strict=chosen.strict)
     seeds = range(chosen.seed, chosen.seed + chosen.count)

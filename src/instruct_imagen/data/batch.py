@@ -58,8 +58,15 @@ def make_batch(
         device: Where the pixels are made.
         drop_text: B flags: the text becomes empty.
         drop_context: B flags: the references are left out, and so cost nothing.
+
+    Raises:
+        ValueError: There are fewer or more flags than examples.
+        AtlasError: A sprite is missing.
     """
     count = len(examples)
+    for name, flags in (("drop_text", drop_text), ("drop_context", drop_context)):
+        if flags is not None and len(flags) != count:
+            raise ValueError(f"{name} has {len(flags)} flags for {count} examples; give one each")
     without_text = drop_text if drop_text is not None else [False] * count
     without_context = drop_context if drop_context is not None else [False] * count
     pictures = [example.target for example in examples]

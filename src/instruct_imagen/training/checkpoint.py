@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -96,7 +97,7 @@ def load_latest(folder: Path) -> TrainingState | None:
         parts = {
             name: load_file(path / f"{name}.safetensors") for name in ("model", "ema", "optimizer")
         }
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise CheckpointError(
             f"checkpoint {path} cannot be read ({error}): name an older one in {pointer}, or "
             "delete that file to begin anew"

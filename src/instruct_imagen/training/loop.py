@@ -226,6 +226,7 @@ class Trainer:
         if self.config.channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.optimizer.load_state_dict(dict(state.optimizer))
+        self._match_layouts()
         names = [name for name, _ in self.model.named_parameters()]
         self.ema.shadow_params = [state.ema[name].to(self.device).clone() for name in names]
         self.ema.optimization_step = state.progress["ema_steps"]
@@ -233,6 +234,17 @@ class Trainer:
         self.stage_step = state.progress["stage_step"]
         self.images = state.progress["images"]
         self.seconds = state.progress["seconds"]
+
+    def _match_layouts(self) -> None:
+        """Gives the optimizer's moments the memory layout of their parameters.
+
+        A checkpoint keeps no layout, and a fused optimizer walks raw memory: with a channels-last
+        weight and a contiguous moment it would pair the wrong elements.
+        """
+        for parameter, entries in self.optimizer.state.items():
+            for key, value in entries.items():
+                if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                    entries[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
     def pipeline(self) -> InstructImagenPipeline:
         """The network as it is, ready to sample."""
