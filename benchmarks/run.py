@@ -1,7 +1,7 @@
 """Speed and memory of the starter on this machine: prints a table, writes out/bench.json.
 
-Every comparison is made in one run with its sides interleaved; figures are medians with the lower and
-upper quartile. Run it with `make bench`; nothing else should be running.
+Every comparison is made in one run with its sides interleaved; figures are medians with the lower
+and upper quartile. Run it with `make bench`; nothing else should be running.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from instruct_imagen import Instruction, InstructImagenPipeline, Reference
+from instruct_imagen import InstructImagenPipeline, Instruction, Reference
 from instruct_imagen.recipes import override, recipe
 from instruct_imagen.training.loop import Trainer
 
@@ -85,7 +85,7 @@ def sampling(repeats: int) -> dict[str, Any]:
 
 
 def per_step(repeats: int) -> dict[str, Any]:
-    """One guided denoising step with cached references, against none: what caching must keep low."""
+    """One guided denoising step with cached references, against none."""
     pipeline = InstructImagenPipeline.from_pretrained("starter")
     denoisers = {}
     for count in range(4):
@@ -115,7 +115,7 @@ def peak_memory() -> dict[str, float]:
     found = {}
     for count in (0, 3):
         script = (
-            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import run, resource\n"
+            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nimport run, resource\n"
             "p = run.InstructImagenPipeline.from_pretrained('starter')\n"
             f"p(run.instruction({count}, p.size), num_inference_steps={STEPS})\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
@@ -143,10 +143,11 @@ def machine_rates() -> dict[str, float]:
 
 def training(steps: int, folder: Path) -> dict[str, Any]:
     """Images/s of stage 2 and the share of a step that data takes."""
-    settings = [f"out={folder}", "pretrain.images=0", "retrieval.images=0", "sheet_every=0"]
+    settings = [f"out={folder}", "pretrain.images=0", "retrieval.images=0", "warmup.images=0"]
+    settings += ["sheet_every=0", "checkpoint_every=0"]
     trainer = Trainer(override(recipe("starter"), settings))
     size = trainer.config.batch_size
-    while trainer.stage < 2:
+    while trainer.stage < 3:
         trainer._run_stage(lambda: False)
     remaining = iter([False] * steps)
     flops = FlopCounterMode(display=False)
@@ -208,7 +209,8 @@ def show(figures: dict[str, Any]) -> None:
         print(f"{'peak memory, ' + name:44s} {value:8.0f} MB")
     row = figures["training"]
     print(f"{'training':44s} {row['images_per_s']:8.1f} images/s")
-    print(f"{'  rendering, text':44s} {row['share_rendering']:8.1%} {row['share_text']:.1%} of a step")
+    shares = f"{row['share_rendering']:8.1%} {row['share_text']:.1%}"
+    print(f"{'  rendering, text':44s} {shares} of a step")
     print(
         f"{'  work':44s} {row['gflop_an_image']:8.2f} GFLOP an image, {row['gflops']:.0f} GFLOP/s, "
         f"{row['share_of_conv_rate']:.0%} of this machine's convolution rate"

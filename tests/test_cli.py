@@ -44,7 +44,8 @@ def test_generate_from_json(tmp_path, dog):
     given = {"text": "Draw the [ref#1] dog.", "references": [reference]}
     (tmp_path / "one.json").write_text(json.dumps(given))
     out = tmp_path / "image.png"
-    main(["generate", "--instruction", str(tmp_path / "one.json"), "--steps", "2", "--out", str(out)])
+    instruction = str(tmp_path / "one.json")
+    main(["generate", "--instruction", instruction, "--steps", "2", "--out", str(out)])
     assert Image.open(out).mode == "RGB"
 
 

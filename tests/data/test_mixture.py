@@ -4,7 +4,7 @@ import pickle
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instruct_imagen.data.mixture import (
@@ -48,6 +48,7 @@ def test_examples_are_of_the_announced_task() -> None:
 weights_strategy = st.lists(st.integers(1, 40), min_size=1, max_size=9)
 
 
+@settings(max_examples=20)
 @given(weights=weights_strategy, seed=st.integers(0, 99))
 def test_no_prefix_strays_by_more_than_one(weights: list[int], seed: int) -> None:
     table = assignment(weights, seed)

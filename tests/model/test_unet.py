@@ -116,9 +116,7 @@ def test_the_marker_of_a_reference_matters():
                 steps,
                 text,
                 model.encode_context(
-                    tiny.references(
-                        [0, 0], batch=1, channels=3, size=16, dim=384, markers=markers
-                    ),
+                    tiny.references([0, 0], batch=1, channels=3, size=16, dim=384, markers=markers),
                     (16, 16),
                 ),
             )
@@ -174,9 +172,7 @@ def test_cached_keys_and_values_equal_those_of_a_doubled_batch():
         full = model.encode_context(given, (16, 16))
         empty = model.encode_context(nothing, (16, 16))
         joined = model(sample, steps, text, full.concatenated(empty))
-        first = type(text)(
-            states=text.states[:2], mask=text.mask[:2], markers=text.markers[:2]
-        )
+        first = type(text)(states=text.states[:2], mask=text.mask[:2], markers=text.markers[:2])
         apart = model(sample[:2], steps[:2], first, full)
     assert torch.allclose(joined[:2], apart, atol=1e-5)
 

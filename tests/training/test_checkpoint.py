@@ -32,9 +32,7 @@ def test_round_trip(tmp_path):
     optimizer = torch.optim.AdamW([fresh], lr=0.9)
     optimizer.load_state_dict(read.optimizer)
     assert optimizer.param_groups[0]["lr"] == 0.1
-    assert torch.equal(
-        optimizer.state[fresh]["exp_avg"], written.optimizer["state"][0]["exp_avg"]
-    )
+    assert torch.equal(optimizer.state[fresh]["exp_avg"], written.optimizer["state"][0]["exp_avg"])
     assert optimizer.state[fresh]["step"] == 3
 
 

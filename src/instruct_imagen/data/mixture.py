@@ -120,18 +120,18 @@ def integer_weights(ratios: Mapping[str, float], known: Sequence[str]) -> dict[s
     total = sum(positive.values())
     if not positive:
         raise MixtureError("all ratios are 0; give at least one task a ratio above 0")
-    # The smallest period that holds every ratio exactly, as the paper's 44 does.
     shares = np.array(list(positive.values())) / total
-    for period in range(len(positive), RESOLUTION + 1):
-        weights = np.rint(shares * period)
-        if abs(weights - shares * period).max() < 1e-9 * period:
-            break
+    # The smallest period that holds every ratio exactly, as the paper's 44 does.
+    periods = np.arange(len(positive), RESOLUTION + 1)
+    exact = shares * periods[:, None]
+    fits = abs(np.rint(exact) - exact).max(axis=1) < 1e-9 * periods
+    if fits.any():
+        weights = np.rint(exact[fits.argmax()])
     else:
-        period = RESOLUTION
-        floors = np.floor(shares * period)
-        rest = np.argsort(floors - shares * period, kind="stable")  # largest remainder first
-        floors[rest[: period - int(floors.sum())]] += 1
-        weights = floors
+        exact = exact[-1]
+        weights = np.floor(exact)
+        largest = np.argsort(weights - exact, kind="stable")  # of what rounding down left over
+        weights[largest[: RESOLUTION - int(weights.sum())]] += 1
     if not weights.all():
         name = list(positive)[int(np.argmin(weights))]
         raise MixtureError(

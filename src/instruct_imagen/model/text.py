@@ -157,8 +157,8 @@ class TextEncoder(ModelMixin):
     def _encode(self, texts: Sequence[str]) -> list[TextStates]:
         """One (1, L, D) row a text, computed in blocks of a few fixed shapes.
 
-        A matrix product's last bits depend on its shape. With the shape a function of the text's own
-        length, a text's states are the same bits whatever it is encoded with.
+        A matrix product's last bits depend on its shape. With the shape a function of the text's
+        own length, a text's states are the same bits whatever it is encoded with.
         """
         encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
         by_length: dict[int, list[int]] = {}

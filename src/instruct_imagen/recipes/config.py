@@ -18,12 +18,12 @@ class Stage:
     """One stage of training.
 
     Attributes:
-        name: ``pretrain``, ``retrieval`` (stage 1 of [Hu24]) or ``instruct`` (stage 2).
+        name: ``pretrain``, ``retrieval`` (stage 1 of [Hu24]), ``warmup`` or ``instruct`` (stage 2).
         images: How many training images it lasts.
         ratios: Weight of each task; see `data.mixture`.
     """
 
-    name: Literal["pretrain", "retrieval", "instruct"]
+    name: Literal["pretrain", "retrieval", "warmup", "instruct"]
     images: int
     ratios: Mapping[str, float]
 

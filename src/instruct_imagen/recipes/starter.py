@@ -18,16 +18,31 @@ CATEGORIES = (
 )
 
 
+# What a reference can show most directly, before the paper's mixture, where each layout condition
+# is 7% of the examples: too few for the first hour of a laptop (docs/log.md).
+WARMUP = {
+    "reproduce": 0.10,
+    "edge_to_image": 0.20,
+    "mask_to_image": 0.15,
+    "depth_to_image": 0.10,
+    "subject": 0.25,
+    "styled": 0.05,
+    "style_transfer": 0.15,
+}
+
+
 def starter() -> TrainConfig:
     """32 px, folded to 16×16×12; 9.0M parameters, 1.3 GFLOP a forward.
 
-    Stage 1 is mixed with `reproduce`, which teaches the context path quickly (docs/log.md).
+    Stage 1 is mixed with `reproduce`, which teaches the context path quickly, and a warm-up stands
+    before stage 2 (docs/log.md).
     """
     return TrainConfig(
         name="starter",
         stages=(
             Stage(name="pretrain", images=8_000, ratios={"text_to_image": 1.0}),
             Stage(name="retrieval", images=24_000, ratios={"retrieval": 0.5, "reproduce": 0.5}),
+            Stage(name="warmup", images=160_000, ratios=WARMUP),
             Stage(name="instruct", images=4_000_000, ratios=PAPER_RATIOS),
         ),
         size=32,

@@ -56,9 +56,10 @@ def draw_sheet(
     ]
     targets = _pixels(sheet, [example.target for example in flat], size)
     normal = [to_instruction(e, p) for e, p in zip(flat, shown, strict=True)]
-    with_results = _sample(pipeline, normal, steps)
+    with_results = _sample(pipeline, normal, range(len(flat)), steps)
     dropped = [index for index, example in enumerate(flat) if example.references]
-    without = _sample(pipeline, [Instruction(_unmarked(flat[i].text)) for i in dropped], steps)
+    bare = [Instruction(_unmarked(flat[index].text)) for index in dropped]
+    without = _sample(pipeline, bare, dropped, steps)
     swapped = []
     for index in dropped:
         row = index - index % width
@@ -66,7 +67,7 @@ def draw_sheet(
         count = len(shown[index])
         pictures = [shown[donor][slot % len(shown[donor])] for slot in range(count)]
         swapped.append(to_instruction(flat[index], pictures))
-    with_swapped = _sample(pipeline, swapped, steps)
+    with_swapped = _sample(pipeline, swapped, dropped, steps)
     blank = np.full((size, size, 3), 232, np.uint8)
     cells = []
     for index, example in enumerate(flat):
@@ -93,13 +94,18 @@ def _pixels(sheet: Sheet, pictures: Sequence[Picture], size: int) -> list[np.nda
 
 
 def _sample(
-    pipeline: InstructImagenPipeline, instructions: Sequence[Instruction], steps: int
+    pipeline: InstructImagenPipeline,
+    instructions: Sequence[Instruction],
+    seeds: Sequence[int],
+    steps: int,
 ) -> list[np.ndarray]:
-    """All with the same noise for each row of the sheet, in batches of 16."""
+    """Each from the noise of its seed, in batches of 16."""
     images: list[np.ndarray] = []
     for start in range(0, len(instructions), 16):
         part = instructions[start : start + 16]
-        generators = [torch.Generator().manual_seed(start + index) for index in range(len(part))]
+        generators = [
+            torch.Generator().manual_seed(seed) for seed in seeds[start : start + len(part)]
+        ]
         output = pipeline(part, num_inference_steps=steps, generator=generators)
         images.extend(np.asarray(image) for image in output.images)
     return images
