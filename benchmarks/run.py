@@ -115,7 +115,8 @@ def peak_memory() -> dict[str, float]:
     found = {}
     for count in (0, 3):
         script = (
-            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nimport run, resource\n"
+            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+            "import run, resource\n"
             "p = run.InstructImagenPipeline.from_pretrained('starter')\n"
             f"p(run.instruction({count}, p.size), num_inference_steps={STEPS})\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"

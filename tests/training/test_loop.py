@@ -59,6 +59,9 @@ def test_a_run_leaves_checkpoint_sheet_config_and_a_usable_pipeline(tmp_path):
     assert json.loads((tmp_path / "run/config.json").read_text())["config"]["size"] == 16
     trainer.export(tmp_path / "exported", torch.float32)
     pipeline = InstructImagenPipeline.from_pretrained(tmp_path / "exported")
+    card = (tmp_path / "exported/README.md").read_text()
+    assert "| images seen in training | 32 (steps: 8 of 4) |" in card
+    assert "pretrain 8, retrieval 8, warmup 8, instruct 8" in card
     for name, parameter in zip(
         dict(trainer.model.named_parameters()), trainer.ema.shadow_params, strict=True
     ):

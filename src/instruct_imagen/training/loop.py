@@ -17,6 +17,7 @@ from tqdm import tqdm
 from instruct_imagen.data.batch import make_batch
 from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.data.tasks.registry import all_tasks
+from instruct_imagen.data.world.holdout import holdout
 from instruct_imagen.diffusion.objective import (
     draw_condition_drop,
     sampling_scheduler,
@@ -30,6 +31,7 @@ from instruct_imagen.training.build import (
     build_model,
     build_optimizer,
 )
+from instruct_imagen.training.card import write_card
 from instruct_imagen.training.packed_world import load_world
 from instruct_imagen.training.sheet import Sheet, draw_sheet
 from instruct_imagen.training.step import StepLoss, encode_batch, step_loss
@@ -285,3 +287,16 @@ class Trainer:
         averaged = torch.nn.Module.to(averaged, dtype)
         pipeline = InstructImagenPipeline(averaged, self.encoder, sampling_scheduler())
         pipeline.save_pretrained(folder, max_shard_size=max_shard_size)
+        vocabulary = self.world.vocabulary
+        write_card(
+            folder,
+            self.config,
+            parameters=self.parameter_count,
+            images=self.images,
+            seconds=self.seconds,
+            pairs=len(vocabulary.pairs),
+            concepts=len(vocabulary.concepts),
+            styles=len(vocabulary.styles),
+            holdout=holdout().version,
+            dtype=str(dtype).removeprefix("torch."),
+        )

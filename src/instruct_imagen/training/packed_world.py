@@ -16,10 +16,11 @@ from transformers import AutoTokenizer
 
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
+from instruct_imagen.data.world.holdout import holdout
 from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.data.world.vocabulary import Vocabulary
 from instruct_imagen.model.text import TextEncoder, starter_encoder_folder
-from instruct_imagen.recipes.config import TrainConfig
+from instruct_imagen.recipes.config import RecipeError, TrainConfig
 from instruct_imagen.training.build import build_world
 
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
@@ -107,6 +108,7 @@ def read_packed_world(path: Path, *, max_markers: int) -> World:
     Raises:
         FileNotFoundError: There is no such file.
         zipfile.BadZipFile: It is damaged.
+        RecipeError: It holds what must not be trained on.
     """
     folder = Path(tempfile.mkdtemp(prefix="instruct-imagen-world-"))
     try:
@@ -116,4 +118,8 @@ def read_packed_world(path: Path, *, max_markers: int) -> World:
         encoder = TextEncoder(max_markers=max_markers, folder=folder)
     finally:
         shutil.rmtree(folder)
+    held = holdout()
+    for concept, style in atlas.pairs:
+        if concept in held.concepts or style == held.style:
+            raise RecipeError(f"{path} holds the held-out {concept} ({style}): pack the world anew")
     return World(atlas=atlas, vocabulary=Vocabulary(atlas.pairs), encoder=encoder)

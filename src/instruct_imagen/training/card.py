@@ -1,0 +1,85 @@
+"""The model card that stands beside exported weights."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+from instruct_imagen.recipes.config import TrainConfig
+
+CARD = """# {name}
+
+An `InstructImagenPipeline`, written by `instruct-imagen export`.
+
+| | |
+|---|---|
+| parameters | {parameters:,} |
+| images | {size} px |
+| images seen in training | {images:,} (steps: {steps:,} of {batch_size}) |
+| training time | {hours:.1f} h of steps |
+| machine | {machine} |
+| stages (images) | {stages} |
+| data | the starter world: {pairs:,} drawings ({concepts} concepts, {styles} styles); hold-out version \
+{holdout}, never drawn |
+| weights | exponential moving average, {dtype} |
+| text encoder | all-MiniLM-L6-v2, frozen, from its own package |
+| code | commit {commit} |
+| licence | Apache-2.0 |
+"""
+
+
+def write_card(folder: Path, config: TrainConfig, **facts: object) -> None:
+    """Writes README.md.
+
+    Args:
+        folder: Of the exported pipeline.
+        config: Of the run.
+        **facts: What the card names and the config does not say: parameters, images, seconds,
+            pairs, concepts, styles, holdout, dtype.
+    """
+    done = int(str(facts["images"]))
+    stages = []
+    for stage in config.stages:
+        part = min(stage.images, done)
+        done -= part
+        if part:
+            stages.append(f"{stage.name} {part:,}")
+    text = CARD.format(
+        name=config.name,
+        size=config.size,
+        batch_size=config.batch_size,
+        steps=int(str(facts["images"])) // config.batch_size,
+        hours=float(str(facts["seconds"])) / 3600,
+        machine=_machine(config.device),
+        stages=", ".join(stages),
+        commit=_commit(),
+        **{key: value for key, value in facts.items() if key != "seconds"},
+    )
+    (folder / "README.md").write_text(text)
+
+
+def _machine(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    cpu = Path("/proc/cpuinfo")
+    names = [
+        line.partition(":")[2].strip()
+        for line in (cpu.read_text().splitlines() if cpu.is_file() else [])
+        if line.startswith("model name")
+    ]
+    return f"{torch.get_num_threads()} threads of {names[0] if names else platform.machine()}"
+
+
+def _commit() -> str:
+    """Of the code that exports; "unknown" outside a checkout."""
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"
