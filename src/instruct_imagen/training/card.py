@@ -22,8 +22,8 @@ An `InstructImagenPipeline`, written by `instruct-imagen export`.
 | training time | {hours:.1f} h of steps |
 | machine | {machine} |
 | stages (images) | {stages} |
-| data | the starter world: {pairs:,} drawings ({concepts} concepts, {styles} styles); hold-out version \
-{holdout}, never drawn |
+| data | the starter world: {pairs:,} drawings ({concepts} concepts, {styles} styles) |
+| held out | version {holdout} of the world's hold-out |
 | weights | exponential moving average, {dtype} |
 | text encoder | all-MiniLM-L6-v2, frozen, from its own package |
 | code | commit {commit} |
