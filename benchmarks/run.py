@@ -22,6 +22,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from instruct_imagen import InstructImagenPipeline, Instruction, Reference
+from instruct_imagen.data.mixture import Mixture
+from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.recipes import override, recipe
 from instruct_imagen.training.loop import Trainer
 
@@ -144,18 +146,15 @@ def machine_rates() -> dict[str, float]:
 
 def training(steps: int, folder: Path) -> dict[str, Any]:
     """Images/s of stage 2 and the share of a step that data takes."""
-    settings = [f"out={folder}", "pretrain.images=0", "retrieval.images=0", "warmup.images=0"]
-    settings += ["sheet_every=0", "checkpoint_every=0"]
-    trainer = Trainer(override(recipe("starter"), settings))
+    trainer = Trainer(override(recipe("starter"), [f"out={folder}"]))
     size = trainer.config.batch_size
-    while trainer.stage < 3:
-        trainer._run_stage(lambda: False)
-    remaining = iter([False] * steps)
-    flops = FlopCounterMode(display=False)
-    with flops:
-        trainer._run_stage(iter([False, True]).__next__)
+    stage = trainer.config.stages[-1]
+    mixture = Mixture(all_tasks(), stage.ratios, trainer.world.vocabulary, seed=0)
+    with FlopCounterMode(display=False) as flops:
+        trainer._step(mixture)
     trainer._window.clear()
-    trainer._run_stage(lambda: next(remaining, True))
+    for _ in range(steps + 2):
+        trainer._step(mixture)
     window = trainer._window
     step = statistics.median(window["step_s"][2:])
     rendering = statistics.median(window["render_s"][2:])

@@ -21,8 +21,7 @@ from instruct_imagen.data.world.scenes import (
     caption_name,
     scene_rng,
 )
-from instruct_imagen.data.world.sources import artwork_folder
-from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
+from instruct_imagen.data.world.vocabulary import Vocabulary
 
 COUNT = 600
 TASKS = sorted(all_tasks())
@@ -76,10 +75,8 @@ def test_only_the_vocabulary_is_drawn(task: str, make: Make, vocabulary: Vocabul
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_nothing_held_out_is_drawn(task: str) -> None:
-    if not artwork_folder().is_dir():
-        pytest.skip("the artwork is not installed; `instruct-imagen world preview` installs it")
-    training, held = training_vocabulary(), holdout()
+def test_nothing_held_out_is_drawn(task: str, training_world: Vocabulary) -> None:
+    training, held = training_world, holdout()
     for index in range(COUNT):
         for scene in scenes_of(all_tasks()[task]().example(scene_rng(3, index), training)):
             assert not concepts_of(scene) & held.concepts
