@@ -76,6 +76,14 @@ def test_train_shows_its_resolved_config(capsys):
     assert json.loads(capsys.readouterr().out)["minutes"] == 3
 
 
+def test_settings_may_stand_on_both_sides_of_options(capsys):
+    main(["train", "starter", "seed=4", "--show", "minutes=3"])
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["seed"], shown["minutes"]) == (4, 3)
+    assert "--quick" in fails(capsys, "train", "starter", "--quick", "minutes=3")
+    assert "extra" in fails(capsys, "generate", "A dog.", "extra")
+
+
 def test_every_command_explains_itself(capsys):
     for command in COMMANDS:
         with pytest.raises(SystemExit) as stopped:

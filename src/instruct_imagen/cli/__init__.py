@@ -33,9 +33,24 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments of a command; ``key=value`` settings may stand before and after options.
+
+    argparse alone takes a list of positional arguments in one run only.
+    """
+    root = parser()
+    chosen, more = root.parse_known_args(arguments)
+    unknown = [given for given in more if given.startswith("-") or not hasattr(chosen, "settings")]
+    if unknown:
+        root.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if more:
+        chosen.settings = [*chosen.settings, *more]
+    return chosen
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; wrong input is one line on stderr and exit status 2."""
-    chosen = parser().parse_args(arguments)
+    chosen = parse(arguments)
     warnings.showwarning = _one_line_warning
     from instruct_imagen.cli.errors import user_errors
 
