@@ -57,6 +57,9 @@ def test_a_run_leaves_checkpoint_sheet_config_and_a_usable_pipeline(tmp_path):
     trainer.run()
     assert (tmp_path / "run/sheets/images-000000032.png").is_file()
     assert json.loads((tmp_path / "run/config.json").read_text())["config"]["size"] == 16
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [line["stage"] for line in lines] == ["pretrain", "retrieval", "warmup", "instruct"]
+    assert lines[-1]["images"] == 32
     trainer.export(tmp_path / "exported", torch.float32)
     pipeline = InstructImagenPipeline.from_pretrained(tmp_path / "exported")
     card = (tmp_path / "exported/README.md").read_text()

@@ -116,6 +116,8 @@ class Trainer:
                     bar.set_postfix(loss=f"{self._log(stage.name):.4f}")
                 self._every(self.config.checkpoint_every, self.save)
                 self._every(self.config.sheet_every, self.sheet)
+        if self._window:
+            self._log(stage.name)
         if self.stage_step >= steps:
             self.stage, self.stage_step = self.stage + 1, 0
 
