@@ -197,6 +197,7 @@ class Trainer:
         line = {"stage": stage, "images": self.images, "seconds": round(self.seconds, 1)}
         line["images_per_s"] = round(self.config.batch_size / means["step_s"], 2)
         line |= {name: round(value, 5) for name, value in means.items()}
+        self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
         self._window.clear()
