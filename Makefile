@@ -4,7 +4,7 @@
 # make bench  measure speed and memory
 # make clean  remove what the above left, .venv included
 #
-# Options: make PYTHON=/path/to/python3.12, make PIP_ARGS='--find-links /path/to/wheels'
+# Options: make PYTHON=/path/to/python3.12, make PIP_ARGS='--no-cache-dir'
 
 .DEFAULT_GOAL := help
 .PHONY: help .venv demo test lint bench clean
