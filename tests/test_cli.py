@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from instruct_imagen.cli import COMMANDS, main, parser
+from instruct_imagen.cli import main, parser
 from instruct_imagen.images import save_png
 
 
@@ -60,6 +60,15 @@ def test_wrong_input_is_one_line_and_status_2(tmp_path, dog, capsys):
     assert "whole number" in fails(capsys, "generate", "A dog.", "--steps", "0")
     assert "at least 1" in fails(capsys, "generate", "A dog.", "--guidance", "0")
     assert ".png" in fails(capsys, "generate", "A dog.", "--out", tmp_path / "image.jpg")
+    assert "K=ROLE" in fails(capsys, "generate", "A dog.", "--role", "²=style")
+    assert "twice" in fails(capsys, "generate", "A.", "--role", "1=style", "--role", "1=mask")
+    assert "no --ref gives" in fails(capsys, "generate", "A.", "--role", "1=style")
+    assert "2^63" in fails(capsys, "generate", "A.", "--seed", "9" * 30)
+    (tmp_path / "world.zip").write_text("no zip")
+    out = f"out={tmp_path / 'run'}"
+    assert "zip" in fails(capsys, "train", "starter", f"world={tmp_path / 'world.zip'}", out)
+    assert "50 styles" in fails(capsys, "train", "starter", "min_styles=50", out)
+    assert "Foo" in fails(capsys, "train", "starter", "categories=Foo", out)
     assert "unknown setting" in fails(capsys, "train", "starter", "minuts=3")
     assert "unknown recipe" in fails(capsys, "train", "stater")
     assert "invalid choice" in fails(capsys, "paint")
@@ -85,7 +94,7 @@ def test_settings_may_stand_on_both_sides_of_options(capsys):
 
 
 def test_every_command_explains_itself(capsys):
-    for command in COMMANDS:
+    for command in ("generate", "demo", "train", "export", "world"):
         with pytest.raises(SystemExit) as stopped:
             parser().parse_args([command, "--help"])
         assert stopped.value.code == 0
@@ -96,3 +105,22 @@ def test_world_preview(tmp_path, capsys):
     out = tmp_path / "world.png"
     main(["world", "preview", "--count", "2", "--size", "32", "--out", str(out)])
     assert Image.open(out).size[0] > 4 * 32
+
+
+def test_a_packed_world_trains_and_exports_a_model_that_draws(tmp_path, capsys):
+    settings = [
+        "size=16", "channels=16,32", "head_dim=16", "batch_size=4", "concepts=12", "min_styles=8",
+        "pretrain.images=4", "retrieval.images=4", "warmup.images=4", "instruct.images=4",
+        f"out={tmp_path / 'run'}",
+    ]  # fmt: skip
+    main(["world", "pack", "starter", str(tmp_path / "world.zip"), *settings])
+    assert "MB" in capsys.readouterr().out
+    settings.append(f"world={tmp_path / 'world.zip'}")
+    assert "no checkpoint" in fails(capsys, "export", "starter", tmp_path / "model", *settings)
+    main(["train", "starter", *settings])
+    capsys.readouterr()
+    assert "same ones" in fails(capsys, "train", "starter", *settings, "noises=1")
+    main(["export", "starter", str(tmp_path / "model"), "--dtype", "bfloat16", *settings])
+    assert "16 images" in capsys.readouterr().out
+    main(["demo", "--model", str(tmp_path / "model"), "--out", str(tmp_path / "demo")])
+    assert Image.open(tmp_path / "demo/text_to_image.png").size == (16, 16)

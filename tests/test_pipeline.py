@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from instruct_imagen import Instruction, InstructionError, Reference, TextEncoder
 from instruct_imagen.diffusion.objective import SCHEDULER_CONFIG, sampling_scheduler
 from instruct_imagen.model.unet import InstructUNet
-from instruct_imagen.pipeline import WEIGHTS, InstructImagenPipeline
+from instruct_imagen.pipeline import WEIGHTS, InstructImagenPipeline, local_model
 from tests import tiny
 
 
@@ -75,10 +76,15 @@ def test_references_and_markers_reach_the_image(pipeline):
 
 def test_encoding_once_equals_encoding_at_each_step(pipeline):
     options = {"num_inference_steps": 4, "output_type": "pt"}
+    calls = []
+    encode = pipeline.unet.encode_context
+    pipeline.unet.encode_context = lambda *given: calls.append(given) or encode(*given)
     once = pipeline(instructions(), generator=seeded(1, 2, 3), **options).images
+    assert len(calls) == 2  # with the references, and without for guidance
     each = pipeline(
         instructions(), generator=seeded(1, 2, 3), reencode_each_step=True, **options
     ).images
+    assert len(calls) == 2 + 4 * 2
     assert torch.equal(once, each)
 
 
@@ -160,3 +166,25 @@ def test_the_starter_is_inside_the_package():
     assert pipeline.unet.dtype == torch.float32
     image = pipeline(Instruction("A dog."), num_inference_steps=2).images[0]
     assert image.size == (pipeline.size, pipeline.size)
+
+
+def test_what_is_no_instruction_is_refused(pipeline):
+    for wrong in ("A dog.", ["A dog."], [None]):
+        with pytest.raises(ValueError, match="write Instruction"):
+            pipeline(wrong)
+    with pytest.raises(ValueError, match="at least one"):
+        pipeline([])
+
+
+def test_a_text_that_is_cut_is_said(pipeline):
+    with pytest.warns(UserWarning, match="tokens longer than the 64"):
+        pipeline(Instruction("A dog " * 60), num_inference_steps=1)
+
+
+def test_a_run_folder_of_the_same_name_does_not_hide_the_packaged_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "starter").mkdir()
+    assert local_model("starter") == WEIGHTS / "starter"
+    (tmp_path / "starter/model_index.json").write_text("{}")
+    assert local_model("starter") == Path("starter")
+    assert local_model("nothing") is None

@@ -1,7 +1,6 @@
 """Instruct-Imagen: one model that follows multi-modal instructions (text with references).
 
-The component modules are imported here, eagerly: `DiffusionPipeline.from_pretrained` looks for the
-classes that a saved pipeline names among the attributes of this package.
+What a user needs is imported here.
 """
 
 from instruct_imagen.instruction import Instruction, InstructionError, Reference

@@ -6,19 +6,20 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from instruct_imagen.data.example import Example
+from instruct_imagen.data.example import Example, Picture
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.sources import WorldUnavailable
-from instruct_imagen.data.world.vocabulary import training_vocabulary
 from instruct_imagen.evaluation.cases import fixed_examples, to_instruction
 from instruct_imagen.images import load_image, save_png
 from instruct_imagen.instruction import Instruction
 from instruct_imagen.pipeline import InstructImagenPipeline
 from instruct_imagen.recipes import recipe
+from instruct_imagen.training.build import recipe_vocabulary
 
 REFERENCE_SIZE = 128
 _CELL = 128
@@ -32,12 +33,7 @@ def demo_cases() -> tuple[list[tuple[str, Example]], Atlas]:
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.
     """
-    config = recipe("starter")
-    vocabulary = training_vocabulary(
-        min_styles=config.min_styles,
-        categories=config.categories or None,
-        limit=config.concepts or None,
-    )
+    vocabulary = recipe_vocabulary(recipe("starter"))
     cases = [(title, row[0]) for title, row in fixed_examples(vocabulary, each=1)]
     pictures = [
         picture
@@ -79,7 +75,7 @@ def run_demo(
         cases, atlas = fallback_cases()
     rows = []
     for title, example in cases:
-        instruction = _instruction(example, atlas)
+        instruction = _instruction(example, atlas, pipeline.size)
         name = title.replace(" + ", "_and_")
         # Written and read again, so that what is shown is what `generate --instruction` gives.
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -96,12 +92,25 @@ def run_demo(
     return folder / "sheet.png", note
 
 
-def _instruction(example: Example, atlas: Atlas) -> Instruction:
+def _instruction(example: Example, atlas: Atlas, size: int) -> Instruction:
     pictures = [reference.picture for reference in example.references]
     if not pictures:
         return to_instruction(example, [])
-    pixels = render_pictures(pictures, atlas, REFERENCE_SIZE).permute(0, 2, 3, 1).numpy()
-    return to_instruction(example, list(pixels))
+    return to_instruction(example, [_drawn(picture, atlas, size) for picture in pictures])
+
+
+def _drawn(picture: Picture, atlas: Atlas, size: int) -> np.ndarray:
+    """A reference at `REFERENCE_SIZE`, uint8 (H, W, 3).
+
+    Edges are found at the model's own size, as in its training: thin lines of a large map would
+    fade when it is reduced.
+    """
+    side = size if picture.kind == "edge" else REFERENCE_SIZE
+    pixels = render_pictures([picture], atlas, side)[0].permute(1, 2, 0).numpy()
+    if side == REFERENCE_SIZE:
+        return pixels
+    image = Image.fromarray(pixels)
+    return np.asarray(image.resize((REFERENCE_SIZE,) * 2, Image.Resampling.NEAREST))
 
 
 def draw_rows(

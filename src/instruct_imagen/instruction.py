@@ -20,23 +20,26 @@ only carries one: a path, a PIL image or a numpy array.
 from __future__ import annotations
 
 import difflib
-import hashlib
-import io
 import json
 import os
 import re
-import secrets
-import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, get_args
 
-import numpy as np
-
-if TYPE_CHECKING:
-    from PIL import Image
+from instruct_imagen.instruction_errors import InstructionError, is_unicode, one_line, short
+from instruct_imagen.reference_image import (
+    ReferenceImage,
+    check_file,
+    checked_image,
+    image_key,
+    is_address,
+    save_beside,
+    write_whole,
+    written_path,
+)
 
 Role = Literal["subject", "style", "edge", "sketch", "depth", "mask", "face", "content", "source"]
 """What a reference is used for."""
@@ -45,9 +48,6 @@ ROLES: tuple[str, ...] = get_args(Role)
 
 MAX_MARKER = 9999
 """The highest k that ``[ref#k]`` can be written with; models take far fewer."""
-
-ReferenceImage: TypeAlias = "Path | Image.Image | np.ndarray"
-"""A path (a ``str`` given to `Reference` becomes one), a PIL image, or uint8 (H, W, 1|3|4)."""
 
 _MARKER = re.compile(r"\[ref#([1-9][0-9]{0,3})\]")
 # What looks like an attempt at a marker once the real ones are gone: a bracket before "ref #",
@@ -58,14 +58,8 @@ _NEAR_MISS = re.compile(
         | [\[({<] \s* ref(?:erence)? [\s:_.-]* \d+ \s* [\])}>]""",
     re.IGNORECASE | re.VERBOSE,
 )
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:[^/]*/[^/]*;base64,")
 _REFERENCE_KEYS = ("ref", "text", "image", "role")
 _INSTRUCTION_KEYS = ("text", "references")
-_PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
-
-
-class InstructionError(ValueError):
-    """An instruction that cannot be followed; one line that names the place and the cure."""
 
 
 class UnmentionedReferenceWarning(UserWarning):
@@ -84,9 +78,14 @@ def markers_in(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(k) for k in _MARKER.findall(text)))
 
 
-def reference_prompt(reference: Reference) -> str:
+def marker_prompt(marker: int, text: str) -> str:
     """The text with which the encoder sees a reference, e.g. ``"[ref#1] dog"`` ([Hu24] §3.1)."""
-    return f"[ref#{reference.marker}] {reference.text}"
+    return f"[ref#{marker}] {text}"
+
+
+def reference_prompt(reference: Reference) -> str:
+    """`marker_prompt` of a reference."""
+    return marker_prompt(reference.marker, reference.text)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,14 +121,14 @@ class Reference:
         _check_text(self.text, "text")
         if _MARKER.search(self.text) or _NEAR_MISS.search(self.text):
             raise InstructionError(
-                f"text {_short(self.text)} must not hold a marker; the marker is put before it"
+                f"text {short(self.text)} must not hold a marker; the marker is put before it"
             )
         if self.role is not None and self.role not in ROLES:
             raise InstructionError(
                 f"unknown role {self.role!r}{_did_you_mean(self.role, ROLES)}; "
                 f"use one of {', '.join(ROLES)}, or leave it out"
             )
-        object.__setattr__(self, "image", _checked_image(self.image))
+        object.__setattr__(self, "image", checked_image(self.image))
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Reference) else NotImplemented
@@ -138,7 +137,7 @@ class Reference:
         return hash(self._key())
 
     def _key(self) -> tuple[object, ...]:
-        return (self.marker, self.text, self.role, _image_key(self.image))
+        return (self.marker, self.text, self.role, image_key(self.image))
 
     def __str__(self) -> str:
         return reference_prompt(self)
@@ -197,7 +196,7 @@ class Instruction:
                     f"{max_marker}; use [ref#1] to [ref#{max_marker}]"
                 )
             if isinstance(reference.image, Path):
-                _check_file(reference.image, place)
+                check_file(reference.image, place)
             if reference.marker not in mentioned:
                 message = (
                     f"{place}: the text never mentions [ref#{reference.marker}]; "
@@ -230,7 +229,7 @@ class Instruction:
             place = f"references[{index}]"
             _check_keys(item, place, _REFERENCE_KEYS, required=("ref", "text", "image"))
             image = item["image"]
-            if isinstance(image, str) and image and not _URL.match(image):
+            if isinstance(image, str) and image and not is_address(image):
                 image = os.path.join(folder, image)
             try:
                 references.append(Reference(item["ref"], image, item["text"], item.get("role")))
@@ -254,7 +253,7 @@ class Instruction:
                     f"{place}: the image is in memory, which a dict cannot hold; use to_json, "
                     "which writes it as a PNG, or save it and give its path"
                 )
-            image = _written_path(reference.image, folder)
+            image = written_path(reference.image, folder)
             item = {"ref": reference.marker, "text": reference.text, "image": image}
             items.append(item if reference.role is None else {**item, "role": reference.role})
         return {"text": self.text, "references": items}
@@ -296,18 +295,20 @@ class Instruction:
         saved = [
             reference
             if isinstance(reference.image, Path)
-            else replace(reference, image=_save_beside(file, reference, place))
+            else replace(
+                reference, image=save_beside(file, reference.image, reference.marker, place)
+            )
             for place, reference in self._placed()
         ]
         form = Instruction(self.text, tuple(saved)).to_dict(file.parent)
         text = json.dumps(form, ensure_ascii=False, indent=2)
-        if not _is_unicode(text):  # a file name of other bytes: POSIX allows it, UTF-8 does not
+        if not is_unicode(text):  # a file name of other bytes: POSIX allows it, UTF-8 does not
             text = json.dumps(form, indent=2)
-        _write_whole(file, (text + "\n").encode("utf-8"))
+        write_whole(file, (text + "\n").encode("utf-8"))
 
     def _placed(self) -> list[tuple[str, Reference]]:
         return [
-            (f"references[{index}] ({_one_line(str(reference))})", reference)
+            (f"references[{index}] ({one_line(str(reference))})", reference)
             for index, reference in enumerate(self.references)
         ]
 
@@ -335,7 +336,7 @@ def _near_miss_message(found: re.Match[str]) -> str:
     """The error for what looks like a marker and is none."""
     digits = re.search(r"(?<![-0-9])[0-9]{1,9}(?![0-9])", found[0])
     number = int(digits[0]) if digits else None
-    place = f"text has {_short(found[0].strip())} at character {found.start()}"
+    place = f"text has {short(found[0].strip())} at character {found.start()}"
     if number == 0:
         return f"{place}, but markers count from 1; write [ref#1] for the first reference"
     if number is not None and number <= MAX_MARKER:
@@ -348,23 +349,8 @@ def _check_text(text: object, place: str) -> None:
         raise InstructionError(f"{place} must be a string, not {type(text).__name__}")
     if not text.strip():
         raise InstructionError(f"{place} is empty; say in words what is wanted")
-    if not _is_unicode(text):
-        raise InstructionError(f"{place} {_short(text)} has broken Unicode (a lone surrogate)")
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _one_line(text: str) -> str:
-    """A text on one line, cut where it is long, printable anywhere."""
-    text = " ".join(text.split())
-    text = text if len(text) < 60 else text[:57] + "…"
-    return text if _is_unicode(text) else text.encode("ascii", "backslashreplace").decode()
-
-
-def _short(text: str) -> str:
-    return f"'{_one_line(text)}'"
+    if not is_unicode(text):
+        raise InstructionError(f"{place} {short(text)} has broken Unicode (a lone surrogate)")
 
 
 def _did_you_mean(word: object, known: Iterable[str]) -> str:
@@ -396,112 +382,3 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise InstructionError(f"the key {key!r} is there twice in one object; keep one")
         found[key] = value
     return found
-
-
-def _is_pil(image: object) -> bool:
-    # Whoever holds a PIL image has imported PIL; whoever does not need not pay for it.
-    module = sys.modules.get("PIL.Image")
-    return module is not None and isinstance(image, module.Image)
-
-
-def _checked_image(image: object) -> ReferenceImage:
-    if isinstance(image, (str, os.PathLike)):
-        return _checked_path(image)
-    if _is_pil(image):
-        return image  # type: ignore[return-value]
-    if not isinstance(image, np.ndarray):
-        raise InstructionError(
-            f"image must be a path, a PIL image or a numpy array, not {type(image).__name__}"
-        )
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3, 4):
-        raise InstructionError(
-            f"image array must be uint8 with shape (H, W, 1, 3 or 4), "
-            f"not {image.dtype} with shape {image.shape}"
-        )
-    if 0 in image.shape:
-        raise InstructionError(f"image array is empty, its shape is {image.shape}")
-    return image
-
-
-def _checked_path(image: str | os.PathLike[str]) -> Path:
-    """An absolute path: the folder with its links followed, the name as it is given."""
-    text = os.fspath(image)
-    if not isinstance(text, str):
-        raise InstructionError(f"image path must be text, not {type(text).__name__}")
-    if _URL.match(text):
-        raise InstructionError(f"image {_short(text)} is an address; download it and give its path")
-    if "\0" in text:
-        raise InstructionError(f"image path {_short(text)} holds a null character")
-    path = Path(text)
-    if path.name in ("", ".."):
-        raise InstructionError(f"image path {_short(text)} names no file; give an image file")
-    return Path(os.path.realpath(path.parent)) / path.name
-
-
-def _check_file(path: Path, place: str) -> None:
-    """Raises an error if nothing can be read from a file."""
-    try:
-        with path.open("rb") as stream:
-            problem = "" if stream.read(1) else "is empty"
-    except FileNotFoundError:
-        problem = "does not exist"
-    except IsADirectoryError:
-        problem = "is a folder"
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror or error})"
-    if problem:
-        raise InstructionError(
-            f"{place}: image {str(path)!r} {problem}; give the path of an image file"
-        )
-
-
-def _image_key(image: ReferenceImage) -> tuple[object, ...]:
-    """What makes two images the same: the path, or the pixels and their layout."""
-    if isinstance(image, Path):
-        return ("file", os.fspath(image))
-    if isinstance(image, np.ndarray):
-        return ("array", image.shape, image.tobytes())
-    return ("pil", image.mode, image.size, image.tobytes(), tuple(image.getpalette() or ()))
-
-
-def _save_beside(file: Path, reference: Reference, place: str) -> Path:
-    """Writes an in-memory image as a PNG with the same pixels, transparency and orientation."""
-    from PIL import Image
-
-    image = reference.image
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-    if image.mode not in _PNG_MODES:
-        raise InstructionError(
-            f"{place}: a PNG cannot hold an image of mode {image.mode!r}; "
-            "convert it first, e.g. image.convert('RGB')"
-        )
-    options: dict[str, Any] = {}
-    if len(exif := image.getexif()):
-        options["exif"] = exif.tobytes()
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", **options)
-    data = buffer.getvalue()
-    digest = hashlib.sha256(data).hexdigest()[:12]
-    path = file.parent / f"{file.stem}.ref{reference.marker}.{digest}.png"
-    _write_whole(path, data)
-    return path
-
-
-def _written_path(image: Path, folder: str | os.PathLike[str] | None) -> str:
-    if folder is None:
-        return image.as_posix()
-    try:
-        return Path(os.path.relpath(image, os.path.realpath(folder))).as_posix()
-    except ValueError:  # another drive on Windows: no relative path exists
-        return image.as_posix()
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Writes a file under another name, then renames it: readers never see half of it."""
-    draft = path.parent / f".{secrets.token_hex(8)}.tmp"
-    try:
-        draft.write_bytes(data)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

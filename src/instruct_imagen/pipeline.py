@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
+from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
@@ -23,6 +25,13 @@ from instruct_imagen.model.text import TextEncoder, TextStates
 from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
 
 WEIGHTS = Path(__file__).parent / "weights"
+
+
+def local_model(name: str | Path) -> Path | None:
+    """The folder of a saved pipeline: one that the user names, or else a packaged one."""
+    folders = (Path(name), WEIGHTS / name)
+    return next((folder for folder in folders if (folder / "model_index.json").is_file()), None)
+
 
 StepCallback = Callable[["InstructImagenPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
 
@@ -67,10 +76,8 @@ class InstructImagenPipeline(DiffusionPipeline):
         cls, pretrained_model_name_or_path: str | Path, **options: Any
     ) -> InstructImagenPipeline:
         """As in diffusers; ``"starter"`` is the model inside the installed package."""
-        source = Path(pretrained_model_name_or_path)
-        if not source.exists() and (WEIGHTS / source).is_dir():
-            source = WEIGHTS / source
-        return super().from_pretrained(str(source), **options)
+        found = local_model(pretrained_model_name_or_path)
+        return super().from_pretrained(str(found or pretrained_model_name_or_path), **options)
 
     @property
     def size(self) -> int:
@@ -112,9 +119,13 @@ class InstructImagenPipeline(DiffusionPipeline):
 
         Raises:
             InstructionError: An instruction that this model cannot follow.
-            ValueError: An unknown output type, or a number of generators that does not fit.
+            ValueError: No instruction, something that is none, an unknown output type, or a number
+                of generators that does not fit.
+
+        Warns:
+            UserWarning: A text is longer than the text encoder reads.
         """
-        instructions = [instruction] if isinstance(instruction, Instruction) else list(instruction)
+        instructions = _instructions(instruction)
         generators = _generators(generator, len(instructions))
         if output_type not in ("pil", "np", "pt"):
             raise ValueError(f"output_type must be pil, np or pt, not '{output_type}'")
@@ -123,6 +134,12 @@ class InstructImagenPipeline(DiffusionPipeline):
         weights = guidance_weights(guidance, guidance_scale, num_inference_steps)
         for one in instructions:
             one.check(max_marker=self.unet.max_markers)
+            if (cut := self.text_encoder.tokens_cut(one.text)) > 0:
+                warnings.warn(
+                    f"the text is {cut} tokens longer than the {self.text_encoder.max_length} that "
+                    "this model reads; its end is not seen: shorten it",
+                    stacklevel=2,
+                )
 
         references = self._references(instructions)
         denoise, refresh = self._denoiser(instructions, references, any(w != 1 for w in weights))
@@ -210,10 +227,15 @@ class InstructImagenPipeline(DiffusionPipeline):
         channels = self.unet.unet.config.in_channels // self.unet.space_to_depth**2
         shape = (1, channels, side, side)
         rows = [
-            torch.randn(shape, generator=generators[index] if generators else None)
+            randn_tensor(
+                shape,
+                generator=generators[index] if generators else None,
+                device=self._execution_device,
+                dtype=torch.float32,  # drawn alike for every precision of the network
+            )
             for index in range(count)
         ]
-        noise = torch.cat(rows).to(self._execution_device, self.unet.dtype)
+        noise = torch.cat(rows).to(self.unet.dtype)
         return noise * self.scheduler.init_noise_sigma
 
     def _finish(self, sample: Tensor, output_type: str) -> list[Image.Image] | np.ndarray | Tensor:
@@ -240,6 +262,17 @@ def _no_references(references: ReferenceBatch) -> ReferenceBatch:
         batch_size=references.batch_size,
         slots=0,
     )
+
+
+def _instructions(given: Instruction | Sequence[Instruction]) -> list[Instruction]:
+    """A list of instructions, at least one."""
+    instructions = [given] if isinstance(given, (Instruction, str)) else list(given)
+    for one in instructions:
+        if not isinstance(one, Instruction):
+            raise ValueError(f"{one!r} is no Instruction: write Instruction(text, references)")
+    if not instructions:
+        raise ValueError("there is no instruction in the list: give at least one")
+    return instructions
 
 
 def _generators(

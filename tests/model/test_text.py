@@ -37,7 +37,10 @@ def test_a_marker_is_one_token_with_its_number(encoder):
 def test_kept_states_are_the_ones_given_before_and_the_oldest_go(encoder):
     small = TextEncoder(max_markers=3, cache_bytes=3 * 4 * 384 * 4)
     first = small(["a dog"]).states
+    encoded = []
+    small._encode, encode = lambda texts: encoded.append(texts) or encode(texts), small._encode
     assert torch.equal(small(["a dog"]).states, first)
+    assert encoded == []
     small(["a cat", "a fox", "a cow"])
     assert "a dog" not in small._kept
     assert small._kept_bytes <= small.cache_bytes
@@ -45,6 +48,8 @@ def test_kept_states_are_the_ones_given_before_and_the_oldest_go(encoder):
 
 def test_long_texts_are_cut(encoder):
     assert encoder(["word " * 500]).states.shape[1] == encoder.max_length
+    assert encoder.tokens_cut("word " * 500) == 502 - encoder.max_length
+    assert encoder.tokens_cut("word") == 0
 
 
 def test_settings_survive_saving(tmp_path, encoder):

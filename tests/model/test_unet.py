@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from accelerate.hooks import ModelHook, add_hook_to_module
 
 from instruct_imagen.model.unet import InstructUNet
 from tests import tiny
@@ -18,6 +21,7 @@ def test_an_adapted_backbone_is_bit_identical_before_its_first_step(name, owners
     sample = torch.randn(2, channels, 16, 16)
     steps = torch.tensor([10, 900])
     text = tiny.texts(2, 24)
+    text.markers[:, 1] = 2
     with torch.no_grad():
         expected = backbone(
             sample, steps, text.states, encoder_attention_mask=text.mask, return_dict=False
@@ -197,3 +201,33 @@ def test_a_unet_without_text_attention_is_refused():
     config["mid_block_type"] = "UNetMidBlock2D"
     with pytest.raises(ValueError, match="no attention to text"):
         InstructUNet(config, space_to_depth=2)
+
+
+@pytest.mark.parametrize("owners", [[], [0, 0, 1]])
+def test_half_precision_needs_no_autocast(owners):
+    model = tiny.awaken(tiny.own_unet())
+    sample, steps, text = torch.randn(2, 3, 16, 16), torch.tensor([3, 700]), tiny.texts(2, 384)
+    given = tiny.references(owners, batch=2, channels=3, size=16, dim=384)
+    half = torch.nn.Module.to(tiny.awaken(tiny.own_unet()), torch.bfloat16)
+    dtype = torch.bfloat16
+    given_half = replace(given, images=given.images.to(dtype), text=given.text.to("cpu", dtype))
+    with torch.no_grad():
+        expected = model(sample, steps, text, model.encode_context(given, (16, 16)))
+        context = half.encode_context(given_half, (16, 16))
+        found = half(sample.to(dtype), steps, text.to("cpu", dtype), context)
+    assert found.dtype == dtype
+    assert (found.float() - expected).abs().max() < 0.1 * expected.abs().max()
+
+
+def test_offloaded_weights_are_brought_in_before_references_are_encoded():
+    class Recording(ModelHook):
+        calls = 0
+
+        def pre_forward(self, module, *inputs, **options):
+            self.calls += 1
+            return inputs, options
+
+    model, hook = tiny.own_unet(), Recording()
+    add_hook_to_module(model, hook)
+    model.encode_context(tiny.references([0], batch=1, channels=3, size=16, dim=384), (16, 16))
+    assert hook.calls == 1

@@ -43,6 +43,18 @@ def test_the_newest_is_named_and_old_ones_go_last(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["LATEST", "c", "d"]
 
 
+def test_a_name_that_stands_is_not_written_again_and_remains_of_a_crash_go(tmp_path):
+    path = checkpoint.save(tmp_path, state(1), name="a")
+    before = (path / "model.safetensors").stat().st_mtime_ns
+    assert checkpoint.save(tmp_path, state(1), name="a") == path
+    assert (path / "model.safetensors").stat().st_mtime_ns == before
+    (tmp_path / ".b.writing").mkdir()
+    (tmp_path / "b").mkdir()  # renamed, but never named by LATEST
+    checkpoint.save(tmp_path, state(2), name="b")
+    assert checkpoint.load_latest(tmp_path).progress == {"images": 2}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["LATEST", "a", "b"]
+
+
 def test_nothing_yet_and_something_broken(tmp_path):
     assert checkpoint.load_latest(tmp_path) is None
     path = checkpoint.save(tmp_path, state(1), name="a")

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 import torch
 
+from instruct_imagen.data.batch import make_batch
 from instruct_imagen.data.mixture import PAPER_RATIOS, Mixture
 from instruct_imagen.data.tasks.registry import all_tasks
+from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.pipeline import InstructImagenPipeline
-from instruct_imagen.recipes import override, recipe
+from instruct_imagen.recipes import RecipeError, override, recipe
 from instruct_imagen.training import checkpoint
 from instruct_imagen.training.build import build_model, build_optimizer
-from instruct_imagen.training.loop import Trainer
+from instruct_imagen.training.checkpoint import CheckpointError
+from instruct_imagen.training.loop import Trainer, learning_rate
 from instruct_imagen.training.packed_world import pack_world
 
 TINY = [
@@ -29,20 +33,27 @@ def weights(trainer):
     return {name: value.clone() for name, value in trainer.model.state_dict().items()}
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
-def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, optimizer):
-    setting = f"optimizer={optimizer}"
-    whole = Trainer(tiny(tmp_path / "whole", setting))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("optimizer=adamw", "noises=1", "precision=fp32"),
+        ("optimizer=adafactor", "noises=1", "precision=fp32"),
+        ("optimizer=muon", "noises=2", "precision=bf16", "decay_after=8"),
+    ],
+    ids=lambda settings: settings[0],
+)
+def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, settings):
+    whole = Trainer(tiny(tmp_path / "whole", *settings))
     whole.run()
     # Stops in the middle of the second stage, then goes on in a new trainer.
-    first = Trainer(tiny(tmp_path / "parts", setting))
+    first = Trainer(tiny(tmp_path / "parts", *settings))
     stop = iter([False] * 3 + [True] * 100)
     while first.stage < 4:
         first._run_stage(lambda: next(stop))
         if first.images >= 12:
             break
     first.save()
-    second = Trainer(tiny(tmp_path / "parts", setting))
+    second = Trainer(tiny(tmp_path / "parts", *settings))
     assert second.images == first.images == 12
     second.run()
     assert second.images == whole.images == 32
@@ -72,17 +83,24 @@ def test_a_run_leaves_checkpoint_sheet_config_and_a_usable_pipeline(tmp_path):
 
 
 def test_a_packed_world_trains_like_the_real_one(tmp_path):
-    config = tiny(tmp_path / "real")
+    config = tiny(tmp_path / "real", "precision=fp32")
     path = pack_world(config, tmp_path / "world.zip")
-    real, packed = Trainer(config), Trainer(tiny(tmp_path / "packed", f"world={path}"))
+    real = Trainer(config)
+    packed = Trainer(tiny(tmp_path / "packed", f"world={path}", "precision=fp32"))
     assert set(packed.world.vocabulary.pairs) == set(real.world.vocabulary.pairs)
     mixture = Mixture(all_tasks(), PAPER_RATIOS, real.world.vocabulary, seed=123)
-    texts = [example.text for example in mixture.examples(0, 50)]
+    examples = mixture.examples(0, 50)
+    pixels = [make_batch(examples, trainer.world.atlas, 16) for trainer in (real, packed)]
+    assert torch.equal(pixels[0].targets, pixels[1].targets)
+    assert torch.equal(pixels[0].reference_images, pixels[1].reference_images)
+    texts = [example.text for example in examples]
     # Half precision, and words that the sampled texts of `pack_world` never used.
     difference = (real.encoder(texts).states - packed.encoder(texts).states).abs()
     assert difference.max() < 2e-2
     packed.run()
     assert packed.images == 32
+    with pytest.raises(RecipeError, match="packed with size=16, the recipe has 32"):
+        Trainer(tiny(tmp_path / "other", f"world={path}", "size=32"))
 
 
 def test_the_time_budget_ends_a_run_with_a_checkpoint(tmp_path):
@@ -94,11 +112,10 @@ def test_the_time_budget_ends_a_run_with_a_checkpoint(tmp_path):
 
 
 def test_optimizers_by_name():
-    config = tiny("unused")
-    model = build_model(config, 384)
-    assert type(build_optimizer(config, model.parameters())).__name__ == "AdamW"
-    config = tiny("unused", "optimizer=adafactor")
-    assert type(build_optimizer(config, model.parameters())).__name__ == "Adafactor"
+    model = build_model(tiny("unused"), 384)
+    for setting, name in (("adamw", "AdamW"), ("adafactor", "Adafactor"), ("muon", "Muon")):
+        config = tiny("unused", f"optimizer={setting}")
+        assert type(build_optimizer(config, model.named_parameters())).__name__ == name
 
 
 def test_initial_weights_depend_on_the_seed_alone():
@@ -109,3 +126,48 @@ def test_initial_weights_depend_on_the_seed_alone():
     other = build_model(tiny("unused", "seed=1"), 384).state_dict()
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_does_not_go_on_with_other_settings(tmp_path):
+    Trainer(tiny(tmp_path / "run")).save()
+    with pytest.raises(CheckpointError, match=r"batch_size: 4, now 8.*out="):
+        Trainer(tiny(tmp_path / "run", "batch_size=8"))
+    with pytest.raises(CheckpointError, match="optimizer: muon, now adamw"):
+        Trainer(tiny(tmp_path / "run", "optimizer=adamw"))
+    Trainer(tiny(tmp_path / "run", "minutes=1", "instruct.images=16", "learning_rate=1e-4"))
+
+
+def test_a_signal_saves_and_stops(tmp_path):
+    trainer = Trainer(tiny(tmp_path / "run", "instruct.images=400000"))
+    step = trainer._step
+
+    def interrupted(mixture):
+        step(mixture)
+        if trainer.images == 12:
+            signal.raise_signal(signal.SIGTERM)
+
+    trainer._step = interrupted
+    before = signal.getsignal(signal.SIGTERM)
+    trainer.run()
+    assert trainer.images == 12
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert checkpoint.load_latest(tmp_path / "run/checkpoints").progress["images"] == 12
+
+
+def test_the_rate_rises_then_falls_with_the_root():
+    config = tiny("unused", "warmup_steps=4", "decay_after=100", "learning_rate=0.01")
+    rates = [learning_rate(config, images) for images in (0, 4, 12, 100, 400)]
+    assert rates == pytest.approx([0.0025, 0.005, 0.01, 0.01, 0.005])
+    constant = tiny("unused", "warmup_steps=0", "decay_after=0", "learning_rate=0.01")
+    assert learning_rate(constant, 10**9) == 0.01
+
+
+def test_the_network_of_a_run_can_be_trained_in_bf16_and_sampled_in_float32(tmp_path):
+    """The frozen encoder computes in bf16 while training and in float32 once exported."""
+    trainer = Trainer(tiny(tmp_path / "run", "precision=bf16"))
+    texts = ["Draw the [ref#1] dog on a pink background.", "[ref#2] style image"]
+    ours = trainer.encoder(texts).states
+    theirs = TextEncoder()(texts).states
+    assert ours.dtype == theirs.dtype == torch.float32
+    similar = torch.nn.functional.cosine_similarity(ours, theirs, dim=-1)
+    assert similar[theirs.abs().sum(-1) > 0].min() > 0.999

@@ -7,9 +7,11 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import NoReturn
 
-COMMANDS = ("generate", "demo", "train", "export", "world")
+# Of the help; others follow.
+_ORDER = {"generate": 0, "demo": 1, "train": 2, "export": 3, "world": 4}
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -22,14 +24,16 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line; importing it loads no network code."""
+    """The whole command line: every module of this folder with an `add`."""
     root = OneLineParser(
         prog="instruct-imagen",
         description="Pictures from multi-modal instructions: text with [ref#k] markers and images.",
     )
     commands = root.add_subparsers(metavar="COMMAND", required=True, parser_class=OneLineParser)
-    for name in COMMANDS:
-        import_module(f"{__name__}.{name}").add(commands)
+    for found in sorted(iter_modules(__path__), key=lambda found: _ORDER.get(found.name, 99)):
+        module = import_module(f"{__name__}.{found.name}")
+        if hasattr(module, "add"):
+            module.add(commands)
     return root
 
 

@@ -9,10 +9,13 @@ class UsageError(ValueError):
 
 def user_errors() -> tuple[type[BaseException], ...]:
     """The error classes that name a place and a cure."""
+    from zipfile import BadZipFile
+
     from instruct_imagen.data.mixture import MixtureError
     from instruct_imagen.data.tasks.base import TemplateError
     from instruct_imagen.data.world.atlas import AtlasError
     from instruct_imagen.data.world.sources import WorldUnavailable
+    from instruct_imagen.data.world.vocabulary import VocabularyError
     from instruct_imagen.images import ImageError
     from instruct_imagen.instruction import InstructionError
     from instruct_imagen.recipes import RecipeError
@@ -27,6 +30,8 @@ def user_errors() -> tuple[type[BaseException], ...]:
         TemplateError,
         AtlasError,
         WorldUnavailable,
+        VocabularyError,
+        BadZipFile,
         CheckpointError,
         OSError,
     )

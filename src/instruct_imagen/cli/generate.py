@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,11 +42,15 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="a reference: short text and image; the first is [ref#1], the next [ref#2], …",
     )
     own.add_argument(
-        "--role", action="append", default=[], metavar="K=ROLE", help=f"one of {', '.join(ROLES)}"
+        "--role",
+        action="append",
+        default=[],
+        metavar="K=ROLE",
+        help=f"what [ref#K] is for, as a note (words and image decide): {', '.join(ROLES)}",
     )
     own.add_argument("--model", default="starter", help="starter, or a saved pipeline's folder")
     own.add_argument(
-        "--seed", type=int, default=0, help="of the first image; the next has seed + 1"
+        "--seed", type=_seed, default=0, help="of the first image; the next has seed + 1"
     )
     own.add_argument("--steps", type=_positive, default=25, help="sampling steps (25)")
     own.add_argument("--guidance", type=float, default=3.0, help="guidance weight, 1 is none (3)")
@@ -72,14 +77,14 @@ def run(chosen: argparse.Namespace) -> None:
 
     from instruct_imagen.images import save_png
 
-    if chosen.guidance < 1:
+    if not 1 <= chosen.guidance < float("inf"):
         raise UsageError(f"--guidance must be at least 1 (1 is none), not {chosen.guidance:g}")
     if chosen.out.suffix.lower() != ".png":
         raise UsageError(f"--out must name a .png file, not '{chosen.out}'")
     instruction = read_instruction(chosen)
-    instruction.check(strict=chosen.strict)
+    with warnings.catch_warnings(action="ignore"):  # the pipeline checks, and warns, again
+        instruction.check(strict=chosen.strict)
     pipeline = load_pipeline(chosen.model)
-    instruction.check(max_marker=pipeline.unet.max_markers, strict=chosen.strict)
     seeds = range(chosen.seed, chosen.seed + chosen.count)
     output = pipeline(
         [instruction] * chosen.count,
@@ -104,12 +109,11 @@ def load_pipeline(model: str) -> InstructImagenPipeline:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    from instruct_imagen.pipeline import WEIGHTS, InstructImagenPipeline
+    from instruct_imagen.pipeline import WEIGHTS, InstructImagenPipeline, local_model
 
     transformers_logging.disable_progress_bar()
     diffusers_logging.disable_progress_bar()
-    folders = (Path(model), WEIGHTS / model)
-    if not any((folder / "model_index.json").is_file() for folder in folders):
+    if local_model(model) is None:
         known = sorted(path.parent.name for path in WEIGHTS.glob("*/model_index.json"))
         raise UsageError(
             f"there is no model '{model}': name a folder with a model_index.json, or one of "
@@ -127,19 +131,21 @@ def read_instruction(chosen: argparse.Namespace) -> Instruction:
             raise UsageError("--ref and --role belong to TEXT: put them into the JSON file")
         return Instruction.from_json(chosen.instruction)
     roles = _roles(chosen.role)
+    unused = set(roles)
     references = []
     for number, given in enumerate(chosen.ref, start=1):
-        found = re.fullmatch(r"(?:(\d+):)?([^=]+)=(.+)", given)
+        found = re.fullmatch(r"(?:([0-9]{1,9}):)?([^=]+)=(.+)", given)
         if not found:
             raise UsageError(f"--ref '{given}' must be TEXT=FILE, e.g. --ref 'dog=dog.png'")
         marker = int(found[1] or number)
         try:
-            reference = Reference(marker, found[3], found[2].strip(), roles.pop(marker, None))
+            reference = Reference(marker, found[3], found[2].strip(), roles.get(marker))
         except InstructionError as error:
             raise UsageError(f"--ref '{given}': {error}") from error
         references.append(reference)
-    if roles:
-        raise UsageError(f"--role names [ref#{min(roles)}], which no --ref gives")
+        unused.discard(marker)
+    if unused:
+        raise UsageError(f"--role names [ref#{min(unused)}], which no --ref gives")
     return Instruction(chosen.text, tuple(references))
 
 
@@ -147,13 +153,26 @@ def _roles(given: list[str]) -> dict[int, str]:
     roles = {}
     for pair in given:
         number, sign, role = pair.partition("=")
-        if not sign or not number.isdigit() or role not in ROLES:
+        if not sign or not _is_number(number) or role not in ROLES:
             raise UsageError(f"--role '{pair}' must be K=ROLE with ROLE one of {', '.join(ROLES)}")
+        if int(number) in roles:
+            raise UsageError(f"--role {number}=… is there twice: keep one")
         roles[int(number)] = role
     return roles
 
 
+def _is_number(text: str) -> bool:
+    """True for plain digits, few enough to be a count or a marker ("²" is a digit to Python)."""
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^63 - 1, not '{text}'")
+    return int(text)
+
+
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not _is_number(text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1, not '{text}'")
     return int(text)

@@ -11,6 +11,7 @@ from torch import Tensor
 from instruct_imagen.data.example import Example
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
+from instruct_imagen.instruction import marker_prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ def make_batch(
             continue
         for slot, reference in enumerate(example.references):
             pictures.append(reference.picture)
-            prompts.append(f"[ref#{reference.marker}] {reference.text}")
+            prompts.append(marker_prompt(reference.marker, reference.text))
             places.append((index, slot, reference.marker))
     pixels = render_pictures(pictures, atlas, size, device)
     packed = torch.tensor(places, dtype=torch.int64).reshape(-1, 3).to(device)

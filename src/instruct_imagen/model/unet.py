@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from diffusers import ConfigMixin, ModelMixin, UNet2DConditionModel
 from diffusers.configuration_utils import register_to_config
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
@@ -58,8 +59,8 @@ class InstructUNet(ModelMixin, ConfigMixin):
         space_to_depth: Side of the pixel blocks that are folded into channels before the U-Net and
             unfolded after it; 1 for none. Folding by 2 quarters the cost of the finest level.
         max_markers: Highest k of ``[ref#k]``.
-        plain_attention: True builds the U-Net with our attention chosen by device; False leaves the
-            processors that the backbone came with (adapted backbones stay bit-identical).
+        plain_attention: True builds the U-Net with our attention chosen by device; False with the
+            processors that diffusers gives such a U-Net (adapted backbones stay bit-identical).
     """
 
     _supports_gradient_checkpointing = True
@@ -102,7 +103,12 @@ class InstructUNet(ModelMixin, ConfigMixin):
     ) -> InstructUNet:
         """Adapts a pretrained U-Net: its weights are taken over, the context is new and silent.
 
-        The output is bit-identical to that of `unet` until the first training step.
+        The output is bit-identical to that of `unet` until the first training step, also for texts
+        with markers: what tells markers apart starts at zero. Attention processors of the user's
+        own are not taken over.
+
+        Raises:
+            ValueError: The U-Net has no attention to text.
         """
         model = cls(dict(unet.config), max_markers=max_markers, plain_attention=plain_attention)
         processors = [
@@ -111,6 +117,7 @@ class InstructUNet(ModelMixin, ConfigMixin):
             if ".processor." in name
         ]
         model.unet.load_state_dict({**unet.state_dict(), **dict(processors)}, strict=True)
+        nn.init.zeros_(model.marker_text.weight)
         # nn.Module's own `to`: that of ModelMixin warns about float32 modules that we do not have.
         return nn.Module.to(model, dtype=unet.dtype)
 
@@ -185,6 +192,7 @@ class InstructUNet(ModelMixin, ConfigMixin):
         """Text states with the trainable embedding added where a marker stands: (B, L, D)."""
         return text.states + self.marker_text(text.markers).to(text.states.dtype)
 
+    @apply_forward_hook  # offloading brings the weights in before `forward` only
     def encode_context(
         self, references: ReferenceBatch, grid: tuple[int, int], **unet_inputs: Any
     ) -> ContextStates:

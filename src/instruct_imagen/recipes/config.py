@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,15 +41,19 @@ class TrainConfig:
         channels: Width of each level of the U-Net; the coarser levels attend to text and context.
         layers: Blocks a level.
         head_dim: Width of an attention head.
-        max_markers: Highest k of ``[ref#k]``.
+        max_markers: Highest k of ``[ref#k]``, at least `MARKERS`.
         min_styles: Concepts drawn in at least so many training styles.
         concepts: At most so many concepts, those with most styles first; 0 for all.
         categories: Of the concepts; empty for all.
         seed: Of data, noise and initial weights.
-        batch_size: Images a step.
-        optimizer: ``adamw`` or ``adafactor`` (the paper's).
+        batch_size: Noised images a step.
+        noises: Noised images an example: its texts and references are encoded once for all of them.
+            Must divide `batch_size`.
+        optimizer: ``muon``, ``adamw`` or ``adafactor`` (the paper's).
         learning_rate: After the warm-up.
         warmup_steps: Linear, from 0.
+        decay_after: Images after which the rate falls with the inverse root of the images seen, so
+            that no end has to be known; 0 keeps it constant.
         gradient_clip: Largest norm of the gradient.
         ema_decay: Of the averaged weights, after their own warm-up.
         timestep_shift: See `diffusion.objective.draw_timesteps`.
@@ -57,11 +62,12 @@ class TrainConfig:
         precision: ``fp32``, or ``bf16`` for autocast.
         channels_last: Memory layout of the convolutions.
         checkpoint_every: Images between checkpoints.
-        sheet_every: Images between sample sheets; 0 for none.
+        sheet_every: Images between sample sheets; 0 for one at the end only.
         minutes: Stop (and save) after so long; 0 for no limit.
         out: Folder of the run.
         device: ``cpu``, ``cuda``, …
-        world: A file of `instruct-imagen world pack`; empty builds the world from its sources.
+        world: A file of `instruct-imagen world pack`, made with the same size, min_styles,
+            concepts and categories; empty builds the world from its sources.
     """
 
     name: str
@@ -77,9 +83,11 @@ class TrainConfig:
     categories: tuple[str, ...] = ()
     seed: int = 0
     batch_size: int
-    optimizer: Literal["adamw", "adafactor"] = "adamw"
+    noises: int = 1
+    optimizer: Literal["muon", "adamw", "adafactor"] = "adamw"
     learning_rate: float
     warmup_steps: int
+    decay_after: int = 0
     gradient_clip: float = 1.0
     ema_decay: float
     timestep_shift: float = 1.0
@@ -94,9 +102,66 @@ class TrainConfig:
     device: str = "cpu"
     world: str = ""
 
+    def __post_init__(self) -> None:
+        for problem in _problems(self):
+            raise RecipeError(problem)
+
+
+MARKERS = 3
+"""The most markers that a task uses: stage 1 has three neighbours in the context."""
+
+NORM_GROUPS = 16
+"""Of the U-Net's group normalisation; every width is a multiple."""
+
+_LOWEST = {
+    "size": 1, "space_to_depth": 1, "layers": 1, "head_dim": 1, "max_markers": MARKERS,
+    "min_styles": 1, "concepts": 0, "seed": 0, "batch_size": 1, "noises": 1, "warmup_steps": 0,
+    "decay_after": 0, "checkpoint_every": 0, "sheet_every": 0, "minutes": 0,
+}  # fmt: skip
+_ABOVE_ZERO = ("learning_rate", "gradient_clip", "timestep_shift")
+_SHARES = ("drop_both", "drop_context")
+
+
+def _problems(config: TrainConfig) -> Iterator[str]:
+    """What is wrong with the values of a config, one line each."""
+    for name, lowest in _LOWEST.items():
+        if not lowest <= getattr(config, name) < math.inf:
+            yield f"{name}={getattr(config, name)} must be {lowest} or more"
+    for name in _ABOVE_ZERO:
+        if not 0 < getattr(config, name) < math.inf:
+            yield f"{name}={getattr(config, name)} must be more than 0"
+    for name in _SHARES:
+        if not 0 <= getattr(config, name) <= 1:
+            yield f"{name}={getattr(config, name)} must lie in 0 to 1"
+    if not 0 <= config.ema_decay < 1:
+        yield f"ema_decay={config.ema_decay} must lie in 0 to below 1"
+    if config.batch_size % config.noises:
+        yield (
+            f"noises={config.noises} must divide batch_size={config.batch_size}: "
+            "each example is seen with so many draws of noise"
+        )
+    if len(config.channels) < 2 or any(width < 1 for width in config.channels):
+        yield f"channels={config.channels} must be two widths or more: the finest has no attention"
+    for width in config.channels:
+        if width % NORM_GROUPS or (width % config.head_dim and width > config.head_dim):
+            yield (
+                f"channels={config.channels} must be multiples of {NORM_GROUPS} "
+                f"and of head_dim={config.head_dim}"
+            )
+    cell = config.space_to_depth * 2 ** (len(config.channels) - 1)
+    if config.size % cell:
+        yield f"size={config.size} must be a multiple of {cell} with these levels"
+    names = [stage.name for stage in config.stages]
+    if len(set(names)) < len(names):
+        yield f"stages {', '.join(names)} must have different names"
+    if any(stage.images < 0 for stage in config.stages):
+        yield "a stage's images must be 0 or more"
+
 
 def override(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
     """The config with ``key=value`` settings applied.
+
+    All take effect at once, so their order does not matter.
 
     Args:
         config: A recipe.
@@ -107,21 +172,20 @@ def override(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
         RecipeError: An unknown key, or a value of the wrong type.
     """
     hints = typing.get_type_hints(TrainConfig)
+    changes: dict[str, Any] = {}
+    stages = {f"{stage.name}.images": stage for stage in config.stages}
     for setting in settings:
         key, sign, text = setting.partition("=")
         if not sign:
             raise RecipeError(f"'{setting}' is no setting: write key=value, e.g. minutes=30")
-        stages = {f"{stage.name}.images": stage for stage in config.stages}
         if key in stages:
-            changed = dataclasses.replace(stages[key], images=_parse(key, text, int))
-            kept = tuple(changed if stage is stages[key] else stage for stage in config.stages)
-            config = dataclasses.replace(config, stages=kept)
+            stages[key] = dataclasses.replace(stages[key], images=_parse(key, text, int))
         elif key in hints and key not in ("stages", "name"):
-            config = dataclasses.replace(config, **{key: _parse(key, text, hints[key])})
+            changes[key] = _parse(key, text, hints[key])
         else:
             known = [name for name in hints if name not in ("stages", "name")] + list(stages)
             raise RecipeError(f"unknown setting '{key}': use one of {', '.join(known)}")
-    return config
+    return dataclasses.replace(config, stages=tuple(stages.values()), **changes)
 
 
 def _parse(key: str, text: str, kind: Any) -> Any:

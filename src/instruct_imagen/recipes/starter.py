@@ -16,12 +16,13 @@ _LEFT_OUT = "People & Body"
 # What a reference can show most directly, before the paper's mixture, where each layout condition
 # is 7% of the examples: too few for the first hour of a laptop (docs/log.md).
 WARMUP = {
-    "reproduce": 0.10,
-    "edge_to_image": 0.20,
+    "reproduce": 0.05,
+    "text_to_image": 0.05,
+    "edge_to_image": 0.15,
     "mask_to_image": 0.15,
     "depth_to_image": 0.10,
     "subject": 0.25,
-    "styled": 0.05,
+    "styled": 0.10,
     "style_transfer": 0.15,
 }
 
@@ -37,7 +38,7 @@ def starter() -> TrainConfig:
         stages=(
             Stage(name="pretrain", images=8_000, ratios={"text_to_image": 1.0}),
             Stage(name="retrieval", images=24_000, ratios={"retrieval": 0.5, "reproduce": 0.5}),
-            Stage(name="warmup", images=160_000, ratios=WARMUP),
+            Stage(name="warmup", images=300_000, ratios=WARMUP),
             Stage(name="instruct", images=4_000_000, ratios=PAPER_RATIOS),
         ),
         size=32,
@@ -49,10 +50,14 @@ def starter() -> TrainConfig:
         concepts=400,
         categories=tuple(name for name in CATEGORIES if name != _LEFT_OUT),
         batch_size=32,
-        learning_rate=8e-4,
-        warmup_steps=200,
+        noises=2,
+        optimizer="muon",
+        learning_rate=2.5e-3,
+        warmup_steps=100,
+        decay_after=100_000,
         ema_decay=0.999,
         timestep_shift=1.5,
+        precision="bf16",
         checkpoint_every=10_000,
         sheet_every=20_000,
         out="out/starter",

@@ -10,7 +10,8 @@ from torch import nn
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
 from instruct_imagen.model.unet import InstructUNet
-from instruct_imagen.recipes.config import TrainConfig
+from instruct_imagen.recipes.config import NORM_GROUPS, TrainConfig
+from instruct_imagen.training.muon import Muon
 
 
 def build_model(config: TrainConfig, text_dim: int) -> InstructUNet:
@@ -30,7 +31,7 @@ def build_model(config: TrainConfig, text_dim: int) -> InstructUNet:
         "cross_attention_dim": text_dim,
         # diffusers' name for the number of heads
         "attention_head_dim": tuple(max(width // config.head_dim, 1) for width in config.channels),
-        "norm_num_groups": 16,
+        "norm_num_groups": NORM_GROUPS,
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -39,25 +40,37 @@ def build_model(config: TrainConfig, text_dim: int) -> InstructUNet:
         )
 
 
+def recipe_vocabulary(config: TrainConfig) -> Vocabulary:
+    """What a recipe's training may draw.
+
+    Raises:
+        WorldUnavailable: The artwork is not installed and cannot be.
+    """
+    return training_vocabulary(
+        min_styles=config.min_styles,
+        categories=config.categories or None,
+        limit=config.concepts or None,
+    )
+
+
 def build_world(config: TrainConfig) -> tuple[Vocabulary, Atlas]:
     """What the training may draw, and the sprites.
 
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.
     """
-    vocabulary = training_vocabulary(
-        min_styles=config.min_styles,
-        categories=config.categories or None,
-        limit=config.concepts or None,
-    )
+    vocabulary = recipe_vocabulary(config)
     return vocabulary, Atlas.build(vocabulary.pairs)
 
 
 def build_optimizer(
-    config: TrainConfig, parameters: Iterable[nn.Parameter]
+    config: TrainConfig, named_parameters: Iterable[tuple[str, nn.Parameter]]
 ) -> torch.optim.Optimizer:
-    """AdamW, or the paper's Adafactor with β1 0.9 ([Hu24] A.2.2)."""
-    chosen = list(parameters)
+    """Muon, AdamW, or the paper's Adafactor with β1 0.9 ([Hu24] A.2.2)."""
+    named = list(named_parameters)
+    if config.optimizer == "muon":
+        return Muon(named, lr=config.learning_rate)
+    chosen = [parameter for _, parameter in named]
     if config.optimizer == "adafactor":
         from transformers.optimization import Adafactor
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,7 @@ An `InstructImagenPipeline`, written by `instruct-imagen export`.
 | parameters | {parameters:,} |
 | images | {size} px |
 | images seen in training | {images:,} (steps: {steps:,} of {batch_size}) |
+| noise draws an example | {noises} |
 | training time | {hours:.1f} h of steps |
 | machine | {machine} |
 | stages (images) | {stages} |
@@ -43,7 +45,8 @@ def write_card(folder: Path, config: TrainConfig, **facts: object) -> None:
     done = int(str(facts["images"]))
     stages = []
     for stage in config.stages:
-        part = min(stage.images, done)
+        # A stage ends with a whole batch.
+        part = min(-(-stage.images // config.batch_size) * config.batch_size, done)
         done -= part
         if part:
             stages.append(f"{stage.name} {part:,}")
@@ -51,11 +54,12 @@ def write_card(folder: Path, config: TrainConfig, **facts: object) -> None:
         name=config.name,
         size=config.size,
         batch_size=config.batch_size,
+        noises=config.noises,
         steps=int(str(facts["images"])) // config.batch_size,
         hours=float(str(facts["seconds"])) / 3600,
         machine=_machine(config.device),
         stages=", ".join(stages),
-        commit=_commit(),
+        commit=code_commit(),
         **{key: value for key, value in facts.items() if key != "seconds"},
     )
     (folder / "README.md").write_text(text)
@@ -73,10 +77,13 @@ def _machine(device: str) -> str:
     return f"{torch.get_num_threads()} threads of {names[0] if names else platform.machine()}"
 
 
-def _commit() -> str:
-    """Of the code that exports; "unknown" outside a checkout."""
+def code_commit() -> str:
+    """Of the code that exports; "unknown" outside a checkout of it."""
+    git = shutil.which("git")
+    if git is None or not (Path(__file__).parents[3] / ".git").exists():
+        return "unknown"
     done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
+        [git, "describe", "--always", "--dirty"],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,

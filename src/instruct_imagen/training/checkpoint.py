@@ -48,12 +48,17 @@ def save(folder: Path, state: TrainingState, *, name: str, keep: int = 2) -> Pat
         name: Of the new checkpoint.
         keep: How many of the newest stay.
 
+    A run's state is a function of its name, so a name that LATEST holds is not written again.
+
     Returns:
         The checkpoint's folder.
     """
     final = folder / name
+    if final.is_dir() and _pointed(folder) == name:
+        return final
+    for unfinished in folder.glob(".*.writing"):
+        shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
     temporary = folder / f".{name}.writing"
-    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     tensors, groups = _flatten_optimizer(state.optimizer)
     for file, content in (("model", state.model), ("ema", state.ema), ("optimizer", tensors)):
@@ -64,7 +69,8 @@ def save(folder: Path, state: TrainingState, *, name: str, keep: int = 2) -> Pat
     (temporary / "state.json").write_text(json.dumps(described, indent=1) + "\n")
     for path in temporary.iterdir():
         _sync(path)
-    if final.exists():
+    _sync(temporary)
+    if final.exists():  # LATEST does not name it: left by a crash before the pointer was written
         shutil.rmtree(final)
     os.replace(temporary, final)
     pointer = folder / f".{LATEST}.writing"
@@ -82,16 +88,22 @@ def save(folder: Path, state: TrainingState, *, name: str, keep: int = 2) -> Pat
     return final
 
 
+def _pointed(folder: Path) -> str:
+    """The name that LATEST holds; empty where there is none."""
+    pointer = folder / LATEST
+    return pointer.read_text().strip() if pointer.is_file() else ""
+
+
 def load_latest(folder: Path) -> TrainingState | None:
     """The checkpoint that LATEST names; None where there is none yet.
 
     Raises:
         CheckpointError: The pointer leads nowhere, or a file is damaged.
     """
-    pointer = folder / LATEST
-    if not pointer.is_file():
+    pointer, name = folder / LATEST, _pointed(folder)
+    if not name:
         return None
-    path = folder / pointer.read_text().strip()
+    path = folder / name
     try:
         described = json.loads((path / "state.json").read_text())
         parts = {

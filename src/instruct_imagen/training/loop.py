@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,10 @@ from instruct_imagen.training.build import (
     build_optimizer,
 )
 from instruct_imagen.training.card import write_card
+from instruct_imagen.training.checkpoint import CheckpointError
 from instruct_imagen.training.packed_world import load_world
 from instruct_imagen.training.sheet import Sheet, draw_sheet
-from instruct_imagen.training.step import StepLoss, encode_batch, step_loss
+from instruct_imagen.training.step import encode_batch, step_loss
 
 
 class Trainer:
@@ -54,7 +56,7 @@ class Trainer:
         self.model = build_model(config, self.encoder.width).to(self.device)
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)
-        self.optimizer = build_optimizer(config, self.model.parameters())
+        self.optimizer = build_optimizer(config, self.model.named_parameters())
         self.ema = EMAModel(
             self.model.parameters(),
             decay=config.ema_decay,
@@ -132,13 +134,14 @@ class Trainer:
         config = self.config
         began = time.monotonic()
         size = config.batch_size
+        count = size // config.noises
         generator = checkpoint.rng_for(config.seed, self.stage, self.stage_step)
         drop = draw_condition_drop(
-            size, generator, drop_both=config.drop_both, drop_context=config.drop_context
+            count, generator, drop_both=config.drop_both, drop_context=config.drop_context
         )
-        first = self.stage_step * size
+        first = self.stage_step * count
         batch = make_batch(
-            mixture.examples(first, first + size),
+            mixture.examples(first, first + count),
             self.world.atlas,
             config.size,
             device=self.device,
@@ -152,24 +155,31 @@ class Trainer:
         ready = time.monotonic()
         with self._precision():
             loss = step_loss(
-                self.model, self.scheduler, encoded, generator, timestep_shift=config.timestep_shift
+                self.model,
+                self.scheduler,
+                encoded,
+                generator,
+                timestep_shift=config.timestep_shift,
+                noises=config.noises,
             )
         loss.mean.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
-        steps_done = self.images // size
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * min(1.0, (steps_done + 1) / config.warmup_steps)
+            group["lr"] = learning_rate(config, self.images)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.step(self.model.parameters())
         self.images += size
         self.stage_step += 1
+        # Reading the figures waits for an accelerator, so it comes before the clock.
+        norm, losses = float(norm), loss.per_sample.tolist()
         ended = time.monotonic()
         self.seconds += ended - began
         self._remember(
-            loss,
-            batch.tasks,
-            norm=float(norm),
+            losses,
+            loss.timesteps.tolist(),
+            [task for task in batch.tasks for _ in range(config.noises)],
+            norm=norm,
             render_s=rendered - began,
             text_s=ready - rendered,
             step_s=ended - began,
@@ -180,13 +190,17 @@ class Trainer:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _remember(self, loss: StepLoss, tasks: tuple[str, ...], **figures: float) -> None:
+    def _remember(
+        self,
+        losses: Sequence[float],
+        timesteps: Sequence[int],
+        tasks: Sequence[str],
+        **figures: float,
+    ) -> None:
         """Keeps the step's figures for the next line of the log."""
         for name, value in figures.items():
             self._window[name].append(value)
-        for task, value, step in zip(
-            tasks, loss.per_sample.tolist(), loss.timesteps.tolist(), strict=True
-        ):
+        for task, value, step in zip(tasks, losses, timesteps, strict=True):
             self._window["loss"].append(value)
             self._window[f"loss/{task}"].append(value)
             self._window[f"loss/noise{step * 4 // 1000}"].append(value)
@@ -218,6 +232,7 @@ class Trainer:
                     "images": self.images,
                     "seconds": self.seconds,
                     "ema_steps": self.ema.optimization_step,
+                    "config": resolved(self.config),
                 },
             ),
             name=f"images-{self.images:09d}",
@@ -227,6 +242,12 @@ class Trainer:
         state = checkpoint.load_latest(self.folder / "checkpoints")
         if state is None:
             return
+        changed = incompatible_settings(state.progress["config"], resolved(self.config))
+        if changed:
+            raise CheckpointError(
+                f"the run in {self.folder} was begun with other settings ({changed}): "
+                "give the same ones, or another folder: out=…"
+            )
         self.model.load_state_dict(dict(state.model))
         if self.config.channels_last:
             self.model.to(memory_format=torch.channels_last)
@@ -303,3 +324,35 @@ class Trainer:
             holdout=holdout().version,
             dtype=str(dtype).removeprefix("torch."),
         )
+
+
+def learning_rate(config: TrainConfig, images: int) -> float:
+    """The rate of the step that follows `images` images: linear warm-up, inverse-root decay."""
+    step = images // config.batch_size + 1
+    rate = config.learning_rate * min(1.0, step / max(config.warmup_steps, 1))
+    if config.decay_after and images > config.decay_after:
+        rate *= (config.decay_after / images) ** 0.5
+    return rate
+
+
+# What may change from one part of a run to the next: all else would make it another run.
+_FREE_SETTINGS = frozenset(
+    {"minutes", "out", "device", "world", "checkpoint_every", "sheet_every", "learning_rate"}
+    | {"warmup_steps", "decay_after", "gradient_clip", "ema_decay", "precision", "channels_last"}
+)
+
+
+def incompatible_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Which settings keep a run from going on: ``"batch_size: 32, now 64"``; empty if none.
+
+    The lengths of stages may change, their order and ratios may not.
+    """
+    found = [
+        f"{key}: {before.get(key)}, now {value}"
+        for key, value in now.items()
+        if key not in _FREE_SETTINGS and key != "stages" and before.get(key) != value
+    ]
+    then = [(stage["name"], stage["ratios"]) for stage in before["stages"]]
+    if then != [(stage["name"], stage["ratios"]) for stage in now["stages"]]:
+        found.append("stages")
+    return "; ".join(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -25,7 +27,10 @@ from instruct_imagen.training.build import build_world
 
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
 _TOKENIZER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+_SETTINGS = "world.json"
 _SAMPLED_TEXTS = 20_000
+LARGEST = 40_000_000
+"""Bytes of a packed world, which has to travel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,8 @@ def pack_world(config: TrainConfig, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as name:
         folder = Path(name)
-        atlas.pack(folder / "atlas.npz", side=min(atlas.side, max(config.size, 16)))
+        atlas.pack(folder / "atlas.npz", side=_side(atlas.side, config.size))
+        (folder / _SETTINGS).write_text(json.dumps(_settings(config)) + "\n")
         source = starter_encoder_folder()
         for file in _TOKENIZER_FILES:
             shutil.copy(source / file, folder / file)
@@ -65,10 +71,36 @@ def pack_world(config: TrainConfig, path: Path) -> Path:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         packed = folder / "packed.zip"
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            for file in ("atlas.npz", "model.safetensors", *_TOKENIZER_FILES):
+            for file in ("atlas.npz", _SETTINGS, "model.safetensors", *_TOKENIZER_FILES):
                 archive.write(folder / file, file)
+        if packed.stat().st_size > LARGEST:
+            raise RecipeError(
+                f"the packed world has {packed.stat().st_size / 1e6:.0f} MB, more than "
+                f"{LARGEST / 1e6:.0f}: take fewer concepts or a smaller size"
+            )
         os.replace(packed, path)
     return path
+
+
+def _side(largest: int, size: int) -> int:
+    """The smallest halving of the sprites that draws as the whole ones do.
+
+    Edges are found at twice the size of the picture.
+    """
+    side = largest
+    while side % 2 == 0 and side // 2 >= max(2 * size, 16):
+        side //= 2
+    return side
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """What a recipe must share with the world that was packed for it."""
+    return {
+        "size": config.size,
+        "min_styles": config.min_styles,
+        "concepts": config.concepts,
+        "categories": list(config.categories),
+    }
 
 
 def _used_tokens(config: TrainConfig, vocabulary: Vocabulary) -> set[int]:
@@ -95,29 +127,38 @@ def load_world(config: TrainConfig) -> World:
         WorldUnavailable: The artwork is not installed and cannot be.
         OSError: The packed file cannot be read.
     """
+    # Autocast would cast a frozen encoder's weights anew at every call.
+    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     if config.world:
-        return read_packed_world(Path(config.world), max_markers=config.max_markers)
+        return read_packed_world(Path(config.world), config, dtype=dtype)
     vocabulary, atlas = build_world(config)
-    encoder = TextEncoder(max_markers=config.max_markers)
+    encoder = TextEncoder(max_markers=config.max_markers, dtype=dtype)
     return World(atlas=atlas, vocabulary=vocabulary, encoder=encoder)
 
 
-def read_packed_world(path: Path, *, max_markers: int) -> World:
-    """Reads what `pack_world` wrote.
+def read_packed_world(path: Path, config: TrainConfig, *, dtype: torch.dtype) -> World:
+    """Reads what `pack_world` wrote for this recipe; the text encoder computes in `dtype`.
 
     Raises:
         FileNotFoundError: There is no such file.
         zipfile.BadZipFile: It is damaged.
-        RecipeError: It holds what must not be trained on.
+        RecipeError: It was packed for other settings, or holds what must not be trained on.
     """
     folder = Path(tempfile.mkdtemp(prefix="instruct-imagen-world-"))
     try:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(folder)
         atlas = Atlas.load(folder / "atlas.npz")
-        encoder = TextEncoder(max_markers=max_markers, folder=folder)
+        settings = json.loads((folder / _SETTINGS).read_text())
+        encoder = TextEncoder(max_markers=config.max_markers, folder=folder, dtype=dtype)
     finally:
         shutil.rmtree(folder)
+    for key, value in _settings(config).items():
+        if settings[key] != value:
+            raise RecipeError(
+                f"{path} was packed with {key}={settings[key]}, the recipe has {value}: "
+                "pack it anew with the recipe's settings"
+            )
     held = holdout()
     for concept, style in atlas.pairs:
         if concept in held.concepts or style == held.style:

@@ -76,6 +76,7 @@ def step_loss(
     generator: torch.Generator,
     *,
     timestep_shift: float,
+    noises: int = 1,
 ) -> StepLoss:
     """The v loss of [Hu24] A.2.2 on one batch.
 
@@ -85,13 +86,17 @@ def step_loss(
         encoded: The batch.
         generator: On the CPU; all noise and timesteps of the step come from it.
         timestep_shift: See `draw_timesteps`.
+        noises: Draws of noise and timestep an example; they share its text and encoded references.
+            Per-sample figures come example by example, `noises` of each.
     """
-    images = encoded.images
+    images = encoded.images.repeat_interleave(noises, dim=0)
     steps = draw_timesteps(len(images), generator, shift=timestep_shift).to(images.device)
     noise = torch.randn(images.shape, generator=generator).to(images.device)
     noise = noise.contiguous(memory_format=torch.channels_last)
     noised = add_noise(scheduler, images, noise, steps)
     context = model.encode_context(encoded.references, tuple(images.shape[-2:]))
-    predicted = model(noised.sample, noised.timesteps, encoded.text, context)
+    predicted = model(
+        noised.sample, noised.timesteps, encoded.text.repeated(noises), context.repeated(noises)
+    )
     losses = per_sample_loss(predicted, noised.target)
     return StepLoss(mean=losses.mean(), per_sample=losses.detach(), timesteps=steps)

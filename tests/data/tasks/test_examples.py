@@ -24,6 +24,8 @@ from instruct_imagen.data.world.scenes import (
 from instruct_imagen.data.world.vocabulary import Vocabulary
 
 COUNT = 600
+HOLDOUT_COUNT = 3000
+TEMPLATED = sorted(name for name, task in all_tasks().items() if task.forms)
 TASKS = sorted(all_tasks())
 SPATIAL = ["edge_to_image", "mask_to_image", "depth_to_image"]
 Make = Callable[..., list[Example]]
@@ -77,13 +79,26 @@ def test_only_the_vocabulary_is_drawn(task: str, make: Make, vocabulary: Vocabul
 @pytest.mark.parametrize("task", TASKS)
 def test_nothing_held_out_is_drawn(task: str, training_world: Vocabulary) -> None:
     training, held = training_world, holdout()
-    for index in range(COUNT):
+    for index in range(HOLDOUT_COUNT):
         for scene in scenes_of(all_tasks()[task]().example(scene_rng(3, index), training)):
             assert not concepts_of(scene) & held.concepts
             assert held.style not in styles_of(scene)
 
 
-@pytest.mark.parametrize("task", sorted(set(TASKS) - {"retrieval"}))
+def test_no_task_makes_a_combination_that_is_held_out(make: Make) -> None:
+    """Style + subject, two subjects, control + subject: no two roles but style transfer's."""
+    subjects = []
+    for task in TASKS:
+        for example in make(task):
+            roles = {reference.role for reference in example.references}
+            if task != "retrieval":
+                assert len(roles) <= 1 or roles == {"content", "style"}, (task, roles)
+            if "subject" in roles:
+                subjects.append(len({reference.marker for reference in example.references}))
+    assert set(subjects) == {1}
+
+
+@pytest.mark.parametrize("task", TEMPLATED)
 def test_markers_and_references_agree(task: str, make: Make) -> None:
     for example in make(task):
         mentioned = {int(k) for k in re.findall(r"\[ref#(\d+)\]", example.text)}
@@ -105,15 +120,9 @@ def test_texts_are_clean(task: str, make: Make) -> None:
             assert (article == "an") == (letter in "aeiou"), example.text
 
 
-@pytest.mark.parametrize("task", sorted(set(TASKS) - {"retrieval"}))
+@pytest.mark.parametrize("task", TEMPLATED)
 def test_every_template_is_used(task: str, make: Make) -> None:
-    forms = {
-        "text_to_image": [{"caption"}],
-        "subject": [{"scene"}, {"subject", "caption"}],
-        "style_transfer": [{"content", "style"}],
-        "reproduce": [{"ref1"}],
-    }.get(task, [{"ref1", "caption"}])
-    templates = load_templates(task, *(frozenset(form) for form in forms))
+    templates = load_templates(task, *all_tasks()[task].forms)
     assert len(templates) >= MIN_TEMPLATES + 4
     examples = make(task, 1200)
     for template in templates:
@@ -178,10 +187,15 @@ def test_subject_is_the_asset_of_the_references(make: Make) -> None:
 
 
 def test_subject_portraits_differ_from_each_other_and_from_the_target(make: Make) -> None:
-    backgrounds = []
+    backgrounds, same_side = [], []
     for example in make("subject"):
         colours = list(example.target.scene.background.colours)
         flips = []
+        first = example.references[0].picture.scene.placements[0]
+        (drawn,) = (
+            asset for asset in example.target.scene.placements if asset.concept == first.concept
+        )
+        same_side.append(first.flip == drawn.flip)
         for reference in example.references:
             scene = reference.picture.scene
             assert scene.background.kind == "plain"
@@ -194,6 +208,7 @@ def test_subject_portraits_differ_from_each_other_and_from_the_target(make: Make
             flips.append(scene.placements[0].flip)
         assert len(set(flips)) == len(flips)
     assert 0.4 < np.mean([colour == "white" for colour in backgrounds]) < 0.65
+    assert abs(np.mean(same_side) - 0.8) < 0.06
 
 
 @pytest.mark.parametrize(

@@ -124,9 +124,10 @@ def test_pack_and_load(atlas: Atlas, vocabulary: Vocabulary, tmp_path: Path) -> 
     pictures = [
         Picture(scene=sample_scene(scene_rng(0, index), vocabulary), kind=kind)
         for index in range(10)
-        for kind in ("image", "mask", "depth")
+        for kind in ("image", "mask", "depth", "edge")
     ]
-    assert torch.equal(render_pictures(pictures, packed, 32), render_pictures(pictures, atlas, 32))
+    # Edges are found at twice the size of the picture.
+    assert torch.equal(render_pictures(pictures, packed, 16), render_pictures(pictures, atlas, 16))
 
 
 def test_pack_a_part_at_full_size(atlas: Atlas, tmp_path: Path) -> None:

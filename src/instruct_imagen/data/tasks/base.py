@@ -14,6 +14,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
+from instruct_imagen.data.world.vocabulary import VocabularyError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -44,9 +46,15 @@ class Task(Protocol):
     Implementations are made without arguments and hold no state, so that an example is a pure
     function of the generator and the vocabulary. A module of this folder that defines ``TASK`` (the
     class) is found by `instruct_imagen.data.tasks.registry`.
+
+    Attributes:
+        name: Also that of its file of templates.
+        forms: The sets of placeholders that its templates have; none where the text is a plain
+            caption, without templates and markers.
     """
 
     name: ClassVar[str]
+    forms: ClassVar[tuple[frozenset[str], ...]]
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """Draw one example.
@@ -92,13 +100,13 @@ def retry(draw: Callable[[], T | None], what: str, attempts: int = 200) -> T:
         attempts: How often to try.
 
     Raises:
-        ValueError: The vocabulary seems to have nothing that fits.
+        VocabularyError: The vocabulary seems to have nothing that fits.
     """
     for _ in range(attempts):
         found = draw()
         if found is not None:
             return found
-    raise ValueError(
+    raise VocabularyError(
         f"no {what} in {attempts} draws; give the task a vocabulary with more concepts and styles"
     )
 

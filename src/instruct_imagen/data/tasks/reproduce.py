@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
-FORM = frozenset({"ref1"})
 WORDS = ("image", "picture", "content image")
 
 
@@ -24,6 +23,7 @@ class Reproduce:
     """Asks for the reference again, unchanged."""
 
     name = "reproduce"
+    forms = (frozenset({"ref1"}),)
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """A scene, as reference and as target."""
@@ -31,7 +31,7 @@ class Reproduce:
         reference = ExampleReference(
             marker=1, text=pick(rng, WORDS), role="content", picture=picture
         )
-        text = fill(pick(rng, load_templates(self.name, FORM)), ref1=marker(1))
+        text = fill(pick(rng, load_templates(self.name, *self.forms)), ref1=marker(1))
         return Example(task=self.name, text=text, references=(reference,), target=picture)
 
 

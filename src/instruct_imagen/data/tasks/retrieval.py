@@ -20,6 +20,7 @@ class Retrieval:
     """One pair of a cluster is text and target, three others are the context."""
 
     name = TASK_NAME
+    forms = ()
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """One cluster, one target of it."""

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
 STYLE_IN_CAPTION = 0.8
-FORM = frozenset({"ref1", "caption"})
 
 
 class SpatialTask:
@@ -28,12 +27,13 @@ class SpatialTask:
     name: ClassVar[str]
     kind: ClassVar[PictureKind]
     words: ClassVar[tuple[str, ...]]
+    forms = (frozenset({"ref1", "caption"}),)
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """A scene, asked for by its annotation and a caption that mostly (80%) names the style."""
         scene = sample_scene(rng, vocabulary)
         words = caption(scene, rng, with_style=rng.random() < STYLE_IN_CAPTION)
-        template = pick(rng, load_templates(self.name, FORM))
+        template = pick(rng, load_templates(self.name, *self.forms))
         reference = ExampleReference(
             marker=1,
             text=pick(rng, self.words),

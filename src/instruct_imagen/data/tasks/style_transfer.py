@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
-FORM = frozenset({"content", "style"})
 CONTENT_WORDS = ("content image", "content image", "content image", "content", "image")
 # Draws of a concept that both styles have; where only one is found, the scene has one asset.
 TRIES = 12
@@ -32,6 +31,7 @@ class StyleTransfer:
     """The target is the content image, redrawn in the style of the style image."""
 
     name = "style_transfer"
+    forms = (frozenset({"content", "style"}),)
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """A scene in two styles, and another scene in the second of them."""
@@ -69,7 +69,7 @@ class StyleTransfer:
             ),
         )
         text = fill(
-            pick(rng, load_templates(self.name, FORM)),
+            pick(rng, load_templates(self.name, *self.forms)),
             content=marker(content_marker),
             style=marker(style_marker),
         )

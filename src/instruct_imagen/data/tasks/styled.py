@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
-FORM = frozenset({"ref1", "caption"})
 STYLE_WORDS = ("style image", "style image", "style image", "style reference", "style")
 
 
@@ -21,6 +20,7 @@ class Styled:
     """The reference shows another concept, drawn as the target's concepts are to be drawn."""
 
     name = "styled"
+    forms = (frozenset({"ref1", "caption"}),)
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """A scene whose caption is silent about the style, and something else in that style."""
@@ -45,7 +45,7 @@ class Styled:
             role="style",
             picture=Picture(scene=style_image),
         )
-        template = pick(rng, load_templates(self.name, FORM))
+        template = pick(rng, load_templates(self.name, *self.forms))
         return Example(
             task=self.name,
             text=fill(template, ref1=marker(1), caption=words),

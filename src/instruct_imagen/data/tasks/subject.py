@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
-FORMS = (frozenset({"scene"}), frozenset({"subject", "caption"}))
 ARTICLES = ("a ", "an ", "the ", "some ", "one ", "")
 TWO_REFERENCES = 0.2
 WITH_COMPANION = 0.25
 WHITE_BACKGROUND = 0.6
+# How often the first picture faces as the target does. Nothing in the text tells, and what faces
+# left or right is mostly part of a subject's look.
+SAME_SIDE = 0.8
 SCALES = (0.75, 0.95)
 COLOURS = tuple(PALETTE)
 LIGHT_COLOURS = tuple(colour for colour in PALETTE if colour not in DARK_COLOURS)
@@ -94,6 +96,7 @@ class Subject:
     """The very asset of the references, in a new scene; the style is told by them alone."""
 
     name = "subject"
+    forms = (frozenset({"scene"}), frozenset({"subject", "caption"}))
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """One or (20%) two pictures of an asset, and a scene with it, in 25% beside another."""
@@ -103,7 +106,8 @@ class Subject:
         scene = sample_scene(rng, vocabulary, assets=assets)
         words = caption(scene, rng, with_style=False)
 
-        flip = rng.random() < 0.5
+        shown = next(asset.flip for asset in scene.placements if asset.concept == concept)
+        flip = shown if rng.random() < SAME_SIDE else not shown
         avoid = scene.background.colours
         portraits = [portrait(rng, concept, style, avoid=avoid, flip=flip)]
         if rng.random() < TWO_REFERENCES:
@@ -113,7 +117,7 @@ class Subject:
             ExampleReference(marker=1, text=name, role="subject", picture=Picture(scene=shown))
             for shown in portraits
         )
-        template = pick(rng, load_templates(self.name, *FORMS))
+        template = pick(rng, load_templates(self.name, *self.forms))
         if "{subject}" in template:
             text = fill(template, subject=f"{marker(1)} {name}", caption=words)
         else:
@@ -122,7 +126,7 @@ class Subject:
         return Example(task=self.name, text=text, references=references, target=target)
 
 
-def _assets(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str, str | None] | None:
+def _assets(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str, str | None]:
     """Concept, style and, in 25%, a companion whose name cannot be mistaken for the concept's."""
     style = pick(rng, vocabulary.styles)
     concept = pick(rng, vocabulary.concepts_of(style))

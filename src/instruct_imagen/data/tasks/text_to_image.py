@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 STYLE_IN_CAPTION = 0.8
 # Users of text-to-image models mostly type the bare caption.
 BARE_CAPTION = 0.3
-FORM = frozenset({"caption"})
 
 
 class TextToImage:
     """A scene is asked for by its caption alone."""
 
     name = "text_to_image"
+    forms = (frozenset({"caption"}),)
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """A scene and a caption that mostly (80%) names the style."""
         scene = sample_scene(rng, vocabulary)
         words = caption(scene, rng, with_style=rng.random() < STYLE_IN_CAPTION)
         if rng.random() >= BARE_CAPTION:
-            words = fill(pick(rng, load_templates(self.name, FORM)), caption=words)
+            words = fill(pick(rng, load_templates(self.name, *self.forms)), caption=words)
         return Example(task=self.name, text=words, references=(), target=Picture(scene=scene))
 
 

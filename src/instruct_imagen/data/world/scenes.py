@@ -222,7 +222,7 @@ def caption(scene: Scene, rng: np.random.Generator, *, with_style: bool = True) 
         with_style: Names the style of the first asset (a scene's assets share one).
 
     Returns:
-        E.g. ``"an owl to the left of a taxi on a pink background, drawn in black ink style"``.
+        E.g. ``"an owl to the left of a taxi on a pink background, black ink style"``.
     """
     words = _assets_words(scene, rng)
     colours = scene.background.colours

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from .atlas import Pair
 from .holdout import holdout
 from .sources import STYLES, IconSet, read_sets
-
-Pair = tuple[str, str]
 
 CATEGORIES = (
     "Animals & Nature",
@@ -44,6 +43,10 @@ MISDRAWN: Mapping[str, frozenset[str]] = {
     "person-in-tuxedo": frozenset({"noto-v1"}),  # the very drawing of one that is held out
 }
 """Found by looking: concept → styles that draw something else under its name."""
+
+
+class VocabularyError(ValueError):
+    """A wish that leaves nothing to draw; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +146,12 @@ def training_vocabulary(
         sets: The artwork; None reads (and if need be installs) it.
 
     Raises:
-        ValueError: Nothing is left, or a category is unknown.
+        VocabularyError: Nothing is left, or a category is unknown.
     """
     held = holdout()
     unknown = set(categories or ()) - set(CATEGORIES)
     if unknown:
-        raise ValueError(f"unknown categories {sorted(unknown)}: use some of {CATEGORIES}")
+        raise VocabularyError(f"unknown categories {sorted(unknown)}: use some of {CATEGORIES}")
     category_of = concept_categories(sets)
     wanted = set(categories or CATEGORIES)
     found = {}
@@ -161,7 +164,7 @@ def training_vocabulary(
     ranked = sorted(found, key=lambda concept: (-len(found[concept]), concept))
     kept = sorted(ranked[:limit])
     if not kept:
-        raise ValueError(f"no concept is drawn in {min_styles} styles of {sorted(wanted)}")
+        raise VocabularyError(f"no concept is drawn in {min_styles} styles of {sorted(wanted)}")
     return Vocabulary(_pairs(kept, found))
 
 

@@ -1,0 +1,59 @@
+"""The sample sheet, column by column."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+
+from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
+from instruct_imagen.evaluation.cases import fixed_examples
+from instruct_imagen.instruction import Instruction
+from instruct_imagen.training.sheet import Sheet, draw_sheet
+
+SIZE = 16
+
+
+class Painter:
+    """In a pipeline's place: a grey that says how many references there were, then their mean."""
+
+    size = SIZE
+
+    def __init__(self):
+        self.seen: list[tuple[Instruction, int]] = []
+
+    def __call__(self, instructions, *, num_inference_steps, generator):
+        made = []
+        for one, random in zip(instructions, generator, strict=True):
+            self.seen.append((one, random.initial_seed()))
+            means = [int(np.mean(reference.image)) for reference in one.references]
+            made.append(Image.new("RGB", (SIZE, SIZE), (len(means), *([*means, 0, 0][:2]))))
+        return type("Output", (), {"images": made})
+
+
+def test_results_without_and_with_swapped_references_stand_beside_the_true_answer(tmp_path):
+    rows = fixed_examples(fallback_vocabulary(), each=2)
+    painter = Painter()
+    sheet = Sheet(rows=rows, atlas=fallback_atlas())
+    draw_sheet(painter, sheet, tmp_path / "sheet.png", scale=1)
+    picture = np.asarray(Image.open(tmp_path / "sheet.png"))
+    for number, (title, examples) in enumerate(rows):
+        top = number * (SIZE + 12) + 12
+        cells = [picture[top : top + SIZE, left : left + 6 * SIZE] for left in (0, 6 * SIZE + 6)]
+        results = [cell[0, 3 * SIZE :: SIZE] for cell in cells]
+        for result, example in zip(results, examples, strict=True):
+            count = len(example.references)
+            assert result[0][0] == count, title
+            if count:
+                assert tuple(result[1]) == (0, 0, 0)
+        if all(len(example.references) == 1 for example in examples):
+            # With the other example's reference, the painter paints what the other one's result is.
+            assert tuple(results[0][2]) == tuple(results[1][0])
+            assert tuple(results[1][2]) == tuple(results[0][0])
+    # The three columns of an example start from the same noise.
+    seeds: dict[str, set[int]] = {}
+    for one, seed in painter.seen:
+        if one.references:
+            seeds.setdefault(one.text, set()).add(seed)
+    assert all(len(found) == 1 for found in seeds.values())
+    assert torch.Generator().manual_seed(3).initial_seed() == 3
