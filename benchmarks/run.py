@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from instruct_imagen import InstructImagenPipeline, Instruction, Reference
 from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.recipes import override, recipe
+from instruct_imagen.training.card import code_commit, machine_name
 from instruct_imagen.training.loop import Trainer
 
 STEPS = 20
@@ -113,9 +113,9 @@ def per_step(repeats: int) -> dict[str, Any]:
 
 
 def peak_memory() -> dict[str, float]:
-    """Peak resident MB of a fresh process that draws one image, for 0 and 3 references."""
+    """Peak resident MB of a fresh process that draws one image, for 0 to 3 references."""
     found = {}
-    for count in (0, 3):
+    for count in range(4):
         script = (
             f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
             "import run, resource\n"
@@ -130,11 +130,12 @@ def peak_memory() -> dict[str, float]:
     return found
 
 
-def machine_rates() -> dict[str, float]:
-    """GFLOP/s of a convolution and a matrix product in float32, forward only."""
-    images = torch.randn(32, 192, 16, 16).contiguous(memory_format=torch.channels_last)
-    convolution = torch.nn.Conv2d(192, 192, 3, padding=1).to(memory_format=torch.channels_last)
-    left, right = torch.randn(2048, 1024), torch.randn(1024, 1024)
+def machine_rates(dtype: torch.dtype) -> dict[str, float]:
+    """GFLOP/s of a convolution and a matrix product, forward only."""
+    images = torch.randn(32, 192, 16, 16).to(dtype, memory_format=torch.channels_last)
+    convolution = torch.nn.Conv2d(192, 192, 3, padding=1)
+    convolution = convolution.to(dtype).to(memory_format=torch.channels_last)
+    left, right = torch.randn(2048, 1024).to(dtype), torch.randn(1024, 1024).to(dtype)
     with torch.no_grad():
         conv = [seconds(lambda: convolution(images)) for _ in range(15)][3:]
         gemm = [seconds(lambda: left @ right) for _ in range(15)][3:]
@@ -145,11 +146,17 @@ def machine_rates() -> dict[str, float]:
 
 
 def training(steps: int, folder: Path) -> dict[str, Any]:
-    """Images/s of stage 2 and the share of a step that data takes."""
+    """Images/s of stage 2, the share of a step that data takes, and its work.
+
+    The work is that of the network and of the optimizer's matrix products, without the text
+    encoder's.
+    """
     trainer = Trainer(override(recipe("starter"), [f"out={folder}"]))
     size = trainer.config.batch_size
     stage = trainer.config.stages[-1]
     mixture = Mixture(all_tasks(), stage.ratios, trainer.world.vocabulary, seed=0)
+    trainer._step(mixture)
+    trainer.stage_step = 0  # the same examples again: their texts are kept
     with FlopCounterMode(display=False) as flops:
         trainer._step(mixture)
     trainer._window.clear()
@@ -166,6 +173,7 @@ def training(steps: int, folder: Path) -> dict[str, Any]:
         "share_text": text / step,
         "gflop_an_image": flops.get_total_flops() / size / 1e9,
         "gflops": flops.get_total_flops() / step / 1e9,
+        "precision": trainer.config.precision,
         "parameters": trainer.parameter_count,
     }
 
@@ -177,20 +185,20 @@ def main() -> None:
     arguments.add_argument("--steps", type=int, default=20, help="training steps")
     arguments.add_argument("--out", type=Path, default=Path("out/bench.json"))
     chosen = arguments.parse_args()
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
+    if chosen.repeats < 2 or chosen.steps < 2:
+        arguments.error("--repeats and --steps must be at least 2: a spread needs two figures")
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
     figures: dict[str, Any] = {
-        "commit": commit.stdout.strip(),
-        "machine": {"processor": platform.processor(), "threads": torch.get_num_threads()},
-        "rates_gflops": machine_rates(),
+        "commit": code_commit(),
+        "machine": machine_name("cpu"),
+        "rates_gflops": {name: machine_rates(dtype) for name, dtype in dtypes.items()},
         "per_step": per_step(chosen.repeats),
         "sampling": sampling(chosen.repeats),
         "training": training(chosen.steps, chosen.out.parent / "bench-run"),
         "peak_mb": peak_memory(),
     }
-    rates = figures["rates_gflops"]
-    figures["training"]["share_of_conv_rate"] = figures["training"]["gflops"] / rates["conv"]
+    row = figures["training"]
+    row["share_of_conv_rate"] = row["gflops"] / figures["rates_gflops"][row["precision"]]["conv"]
     figures["own_peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     chosen.out.write_text(json.dumps(figures, indent=1) + "\n")
@@ -213,9 +221,13 @@ def show(figures: dict[str, Any]) -> None:
     print(f"{'  rendering, text':44s} {shares} of a step")
     print(
         f"{'  work':44s} {row['gflop_an_image']:8.2f} GFLOP an image, {row['gflops']:.0f} GFLOP/s, "
-        f"{row['share_of_conv_rate']:.0%} of this machine's convolution rate"
+        f"{row['share_of_conv_rate']:.0%} of this machine's {row['precision']} convolution rate"
     )
-    print(f"{'machine, conv and gemm':44s} {figures['rates_gflops']}")
+    for name, rates in figures["rates_gflops"].items():
+        print(
+            f"{'machine, ' + name:44s} conv {rates['conv']:.0f}, gemm {rates['gemm']:.0f} GFLOP/s"
+        )
+    print(f"{'machine':44s} {figures['machine']}, commit {figures['commit']}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every test shares: no network, and the same examples on every run."""
+"""What every test shares: no model hub, and the same examples on every run."""
 
 from __future__ import annotations
 

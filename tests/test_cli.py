@@ -110,8 +110,8 @@ def test_world_preview(tmp_path, capsys):
 def test_a_packed_world_trains_and_exports_a_model_that_draws(tmp_path, capsys):
     settings = [
         "size=16", "channels=16,32", "head_dim=16", "batch_size=4", "concepts=12", "min_styles=8",
-        "pretrain.images=4", "retrieval.images=4", "warmup.images=4", "instruct.images=4",
-        f"out={tmp_path / 'run'}",
+        "pretrain.images=4", "retrieval.images=4", "layouts.images=4", "subjects.images=4",
+        "instruct.images=4", f"out={tmp_path / 'run'}",
     ]  # fmt: skip
     main(["world", "pack", "starter", str(tmp_path / "world.zip"), *settings])
     assert "MB" in capsys.readouterr().out
@@ -121,6 +121,6 @@ def test_a_packed_world_trains_and_exports_a_model_that_draws(tmp_path, capsys):
     capsys.readouterr()
     assert "same ones" in fails(capsys, "train", "starter", *settings, "noises=1")
     main(["export", "starter", str(tmp_path / "model"), "--dtype", "bfloat16", *settings])
-    assert "16 images" in capsys.readouterr().out
+    assert "20 images" in capsys.readouterr().out
     main(["demo", "--model", str(tmp_path / "model"), "--out", str(tmp_path / "demo")])
     assert Image.open(tmp_path / "demo/text_to_image.png").size == (16, 16)

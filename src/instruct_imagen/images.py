@@ -1,6 +1,6 @@
-"""The only image decoder and range converter.
+"""The only decoder of users' images, and the only range converter of pixels.
 
-Files come in here and nowhere else: decoded within limits, upright, eight bits a channel, RGB.
+Their files come in here only: decoded within limits, upright, eight bits a channel, RGB.
 Pixels change their range here and nowhere else: uint8 in [0, 255] ↔ float32 in [-1, 1].
 
 Colour profiles are not applied: pixel values are taken as sRGB.

@@ -21,7 +21,8 @@ from instruct_imagen.training.packed_world import pack_world
 TINY = [
     "size=16", "channels=16,32", "head_dim=16", "batch_size=4", "concepts=12", "min_styles=8",
     "warmup_steps=2", "sheet_every=0", "checkpoint_every=0",
-    "pretrain.images=8", "retrieval.images=8", "warmup.images=8", "instruct.images=8",
+    "pretrain.images=8", "retrieval.images=8", "layouts.images=8", "subjects.images=8",
+    "instruct.images=8",
 ]  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, settings):
     # Stops in the middle of the second stage, then goes on in a new trainer.
     first = Trainer(tiny(tmp_path / "parts", *settings))
     stop = iter([False] * 3 + [True] * 100)
-    while first.stage < 4:
+    while first.stage < 5:
         first._run_stage(lambda: next(stop))
         if first.images >= 12:
             break
@@ -56,7 +57,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, settings):
     second = Trainer(tiny(tmp_path / "parts", *settings))
     assert second.images == first.images == 12
     second.run()
-    assert second.images == whole.images == 32
+    assert second.images == whole.images == 40
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(second)[name]), name
     for one, other in zip(whole.ema.shadow_params, second.ema.shadow_params, strict=True):
@@ -66,16 +67,22 @@ def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, settings):
 def test_a_run_leaves_checkpoint_sheet_config_and_a_usable_pipeline(tmp_path):
     trainer = Trainer(tiny(tmp_path / "run"))
     trainer.run()
-    assert (tmp_path / "run/sheets/images-000000032.png").is_file()
+    assert (tmp_path / "run/sheets/images-000000040.png").is_file()
     assert json.loads((tmp_path / "run/config.json").read_text())["config"]["size"] == 16
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
-    assert [line["stage"] for line in lines] == ["pretrain", "retrieval", "warmup", "instruct"]
-    assert lines[-1]["images"] == 32
+    assert [line["stage"] for line in lines] == [
+        "pretrain",
+        "retrieval",
+        "layouts",
+        "subjects",
+        "instruct",
+    ]
+    assert lines[-1]["images"] == 40
     trainer.export(tmp_path / "exported", torch.float32)
     pipeline = InstructImagenPipeline.from_pretrained(tmp_path / "exported")
     card = (tmp_path / "exported/README.md").read_text()
-    assert "| images seen in training | 32 (steps: 8 of 4) |" in card
-    assert "pretrain 8, retrieval 8, warmup 8, instruct 8" in card
+    assert "| images seen in training | 40 (steps: 10 of 4) |" in card
+    assert "pretrain 8, retrieval 8, layouts 8, subjects 8, instruct 8" in card
     for name, parameter in zip(
         dict(trainer.model.named_parameters()), trainer.ema.shadow_params, strict=True
     ):
@@ -98,7 +105,7 @@ def test_a_packed_world_trains_like_the_real_one(tmp_path):
     difference = (real.encoder(texts).states - packed.encoder(texts).states).abs()
     assert difference.max() < 2e-2
     packed.run()
-    assert packed.images == 32
+    assert packed.images == 40
     with pytest.raises(RecipeError, match="packed with size=16, the recipe has 32"):
         Trainer(tiny(tmp_path / "other", f"world={path}", "size=32"))
 

@@ -1,35 +1,42 @@
+import pytest
 import torch
 from torch import nn
 
-from instruct_imagen.training.muon import Muon, is_hidden_matrix, orthogonalized
+from instruct_imagen.training.muon import (
+    Muon,
+    _like_weight,
+    as_matrix,
+    is_hidden_matrix,
+    orthogonalized,
+)
 
 
 def test_updates_have_singular_values_of_about_one():
     torch.manual_seed(0)
-    for shape in ((24, 40), (40, 24), (16, 8, 3, 3)):
-        update = orthogonalized(torch.randn(shape) * 1e-3)
-        assert update.shape == shape
-        values = torch.linalg.svdvals(update.float().flatten(1))
-        # The iteration's coefficients trade exactness for speed (Jordan et al. 2024).
-        assert 0.5 < values.min() <= values.max() < 1.3
-
-
-def test_the_memory_layout_of_kernels_changes_nothing():
-    torch.manual_seed(0)
-    update = torch.randn(16, 8, 3, 3)
-    last = update.to(memory_format=torch.channels_last)
-    assert torch.equal(orthogonalized(update), orthogonalized(last))
+    values = torch.linalg.svdvals(orthogonalized(torch.randn(3, 24, 40) * 1e-3).float())
+    # The iteration's coefficients trade exactness for speed (Jordan et al. 2024).
+    assert 0.5 < values.min() <= values.max() < 1.3
 
 
 def test_direction_is_that_of_the_polar_factor():
     torch.manual_seed(0)
-    matrix = torch.randn(12, 20)
+    matrix = torch.randn(1, 12, 20)
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    exact = left @ right
-    cosine = torch.nn.functional.cosine_similarity(
-        orthogonalized(matrix).float().flatten(), exact.flatten(), dim=0
-    )
+    found = orthogonalized(matrix).float()
+    cosine = torch.nn.functional.cosine_similarity(found.flatten(), (left @ right).flatten(), dim=0)
     assert cosine > 0.97
+
+
+@pytest.mark.parametrize("shape", [(24, 40), (40, 24), (16, 8, 3, 3), (64, 3, 3, 3)])
+def test_a_weight_goes_to_a_wide_matrix_and_back(shape):
+    weight = torch.randn(shape)
+    matrix = as_matrix(weight)
+    assert matrix.shape[0] <= matrix.shape[1]
+    assert torch.equal(_like_weight(matrix, weight), weight)
+    if weight.ndim == 4:
+        last = weight.to(memory_format=torch.channels_last)
+        assert torch.equal(as_matrix(last), matrix)
+        assert as_matrix(last).data_ptr() == last.data_ptr()
 
 
 def test_vectors_get_adamw():

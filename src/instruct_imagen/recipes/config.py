@@ -19,12 +19,13 @@ class Stage:
     """One stage of training.
 
     Attributes:
-        name: ``pretrain``, ``retrieval`` (stage 1 of [Hu24]), ``warmup`` or ``instruct`` (stage 2).
+        name: ``pretrain``, ``retrieval`` (stage 1 of [Hu24]), ``layouts`` and ``subjects``
+            (warm-ups of ours) or ``instruct`` (stage 2).
         images: How many training images it lasts.
         ratios: Weight of each task; see `data.mixture`.
     """
 
-    name: Literal["pretrain", "retrieval", "warmup", "instruct"]
+    name: Literal["pretrain", "retrieval", "layouts", "subjects", "instruct"]
     images: int
     ratios: Mapping[str, float]
 

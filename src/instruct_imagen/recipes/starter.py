@@ -13,9 +13,10 @@ from instruct_imagen.recipes.config import Stage, TrainConfig
 _LEFT_OUT = "People & Body"
 
 
-# What a reference can show most directly, before the paper's mixture, where each layout condition
-# is 7% of the examples: too few for the first hour of a laptop (docs/log.md).
-WARMUP = {
+# Two warm-ups before the paper's mixture, where each layout condition is 7% of the examples: too
+# few for the first hours of a laptop. First what a reference can show most directly, then
+# subjects, which have to be found in it (docs/log.md).
+LAYOUTS = {
     "reproduce": 0.05,
     "text_to_image": 0.05,
     "edge_to_image": 0.15,
@@ -25,20 +26,31 @@ WARMUP = {
     "styled": 0.10,
     "style_transfer": 0.15,
 }
+SUBJECTS = {
+    "text_to_image": 0.05,
+    "edge_to_image": 0.10,
+    "mask_to_image": 0.10,
+    "depth_to_image": 0.05,
+    "subject_in_place": 0.20,
+    "subject": 0.25,
+    "styled": 0.10,
+    "style_transfer": 0.15,
+}
 
 
 def starter() -> TrainConfig:
     """32 px, folded to 16×16×12; 9.0M parameters, 1.3 GFLOP a forward.
 
-    Stage 1 is mixed with `reproduce`, which teaches the context path quickly, and a warm-up stands
-    before stage 2 (docs/log.md).
+    Stage 1 is mixed with `reproduce`, which teaches the context path quickly, and two warm-ups
+    stand before stage 2 (docs/log.md).
     """
     return TrainConfig(
         name="starter",
         stages=(
             Stage(name="pretrain", images=8_000, ratios={"text_to_image": 1.0}),
             Stage(name="retrieval", images=24_000, ratios={"retrieval": 0.5, "reproduce": 0.5}),
-            Stage(name="warmup", images=300_000, ratios=WARMUP),
+            Stage(name="layouts", images=29_120, ratios=LAYOUTS),
+            Stage(name="subjects", images=250_000, ratios=SUBJECTS),
             Stage(name="instruct", images=4_000_000, ratios=PAPER_RATIOS),
         ),
         size=32,

@@ -57,7 +57,7 @@ def write_card(folder: Path, config: TrainConfig, **facts: object) -> None:
         noises=config.noises,
         steps=int(str(facts["images"])) // config.batch_size,
         hours=float(str(facts["seconds"])) / 3600,
-        machine=_machine(config.device),
+        machine=machine_name(config.device),
         stages=", ".join(stages),
         commit=code_commit(),
         **{key: value for key, value in facts.items() if key != "seconds"},
@@ -65,7 +65,8 @@ def write_card(folder: Path, config: TrainConfig, **facts: object) -> None:
     (folder / "README.md").write_text(text)
 
 
-def _machine(device: str) -> str:
+def machine_name(device: str) -> str:
+    """E.g. ``"2 threads of AMD EPYC"``, or the accelerator's name."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     cpu = Path("/proc/cpuinfo")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,31 +26,46 @@ def is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and not any(end in name for end in ends)
 
 
-def orthogonalized(update: Tensor) -> Tensor:
-    """The nearest matrix with singular values of about 1, by Newton-Schulz in bf16.
+def orthogonalized(matrices: Tensor) -> Tensor:
+    """The nearest matrices with singular values of about 1, by Newton-Schulz in bf16.
 
     Args:
-        update: (out, in, …) floating point.
+        matrices: (N, rows, columns) floating point, rows ≤ columns.
 
     Returns:
         The same shape, bf16.
     """
-    kernel_last = update.ndim == 4
-    matrix = update.movedim(1, -1) if kernel_last else update  # a view where channels are last
-    folded = matrix.shape
-    matrix = matrix.reshape(folded[0], -1).bfloat16()
-    tall = matrix.shape[0] > matrix.shape[1]
-    if tall:
-        matrix = matrix.T
-    matrix = matrix / matrix.norm().clamp(min=1e-7)
+    found = matrices.bfloat16()
+    found = found / found.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     a, b, c = _COEFFICIENTS
     for _ in range(_ITERATIONS):
-        gram = matrix @ matrix.T
-        matrix = torch.addmm(matrix, torch.addmm(gram, gram, gram, beta=b, alpha=c), matrix, beta=a)
-    if tall:
+        gram = found @ found.mT
+        found = torch.baddbmm(
+            found, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), found, beta=a
+        )
+    return found
+
+
+def as_matrix(weight: Tensor) -> Tensor:
+    """A weight (out, in, …) as (rows, columns) with rows ≤ columns.
+
+    The kernel's own axes come before its input channels: no copy where channels are last in memory.
+    """
+    if weight.ndim == 4:
+        weight = weight.permute(0, 2, 3, 1)
+    matrix = weight.reshape(weight.shape[0], -1)
+    return matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+
+
+def _like_weight(matrix: Tensor, weight: Tensor) -> Tensor:
+    """The inverse of `as_matrix`, for a weight of this shape."""
+    rows = weight.shape[0]
+    if rows > weight.numel() // rows:
         matrix = matrix.T
-    matrix = matrix.reshape(folded)
-    return matrix.movedim(-1, 1) if kernel_last else matrix
+    if weight.ndim != 4:
+        return matrix.reshape(weight.shape)
+    out, channels, height, width = weight.shape
+    return matrix.reshape(out, height, width, channels).permute(0, 3, 1, 2)
 
 
 class Muon(torch.optim.Optimizer):
@@ -90,33 +106,42 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            update = self._matrix if group["matrices"] else self._vector
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    update(parameter, parameter.grad, group)
+            used = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if used:
+                torch._foreach_mul_(used, 1 - group["lr"] * group["weight_decay"])
+                (self._matrices if group["matrices"] else self._vectors)(used, group)
         return loss
 
-    def _matrix(self, parameter: Tensor, gradient: Tensor, group: dict) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        state["momentum"].lerp_(gradient, 1 - group["momentum"])
-        update = orthogonalized(gradient.lerp(state["momentum"], group["momentum"]))
-        rows = parameter.shape[0]
-        scale = _UPDATE_RMS * math.sqrt(max(rows, parameter.numel() // rows))
-        parameter.add_(update, alpha=-group["lr"] * scale)
+    def _matrices(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in parameters]
+        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        updates = list(torch._foreach_lerp(gradients, momenta, group["momentum"]))
+        by_shape: dict[torch.Size, list[int]] = {}
+        for index, update in enumerate(updates):
+            updates[index] = as_matrix(update)
+            by_shape.setdefault(updates[index].shape, []).append(index)
+        for shape, members in by_shape.items():
+            stacked = torch.stack([updates[index].bfloat16() for index in members])
+            rate = group["lr"] * _UPDATE_RMS * math.sqrt(shape[1])
+            for index, update in zip(members, orthogonalized(stacked), strict=True):
+                parameter = parameters[index]
+                parameter.add_(_like_weight(update, parameter), alpha=-rate)
 
-    def _vector(self, parameter: Tensor, gradient: Tensor, group: dict) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["steps"] = 0
-            state["mean"] = torch.zeros_like(parameter)
-            state["square"] = torch.zeros_like(parameter)
-        state["steps"] += 1
+    def _vectors(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         slow, fast = group["betas"]
-        state["mean"].lerp_(gradient, 1 - slow)
-        state["square"].mul_(fast).addcmul_(gradient, gradient, value=1 - fast)
-        root = (state["square"] / (1 - fast ** state["steps"])).sqrt_().add_(1e-8)
-        rate = group["lr"] / (1 - slow ** state["steps"])
-        parameter.addcdiv_(state["mean"], root, value=-rate)
+        for parameter in parameters:
+            state, gradient = self.state[parameter], parameter.grad
+            if not state:
+                state["steps"] = 0
+                state["mean"] = torch.zeros_like(parameter)
+                state["square"] = torch.zeros_like(parameter)
+            state["steps"] += 1
+            state["mean"].lerp_(gradient, 1 - slow)
+            state["square"].mul_(fast).addcmul_(gradient, gradient, value=1 - fast)
+            root = (state["square"] / (1 - fast ** state["steps"])).sqrt_().add_(1e-8)
+            rate = group["lr"] / (1 - slow ** state["steps"])
+            parameter.addcdiv_(state["mean"], root, value=-rate)

@@ -211,6 +211,24 @@ def test_subject_portraits_differ_from_each_other_and_from_the_target(make: Make
     assert abs(np.mean(same_side) - 0.8) < 0.06
 
 
+def test_a_subject_in_place_has_moved_at_most_as_far_as_a_portrait_would(make: Make) -> None:
+    shifts = []
+    for example in make("subject_in_place"):
+        (reference,) = example.references
+        (shown,) = reference.picture.scene.placements
+        (target,) = (
+            asset for asset in example.target.scene.placements if asset.concept == shown.concept
+        )
+        assert (shown.style, shown.flip) == (target.style, target.flip)
+        assert min(target.scale, 0.75) <= shown.scale <= max(target.scale, 0.95)
+        colours = reference.picture.scene.background.colours
+        assert not set(colours) & set(example.target.scene.background.colours)
+        for centre in (shown.x, shown.y):
+            assert shown.scale / 2 - 1e-9 <= centre <= 1 - shown.scale / 2 + 1e-9
+        shifts.append(max(abs(shown.x - target.x), abs(shown.y - target.y)))
+    assert np.median(shifts) < 0.03 < np.quantile(shifts, 0.9)
+
+
 @pytest.mark.parametrize(
     ("words", "name", "marked"),
     [

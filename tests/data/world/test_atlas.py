@@ -130,14 +130,10 @@ def test_pack_and_load(atlas: Atlas, vocabulary: Vocabulary, tmp_path: Path) -> 
     assert torch.equal(render_pictures(pictures, packed, 16), render_pictures(pictures, atlas, 16))
 
 
-def test_pack_a_part_at_full_size(atlas: Atlas, tmp_path: Path) -> None:
-    concepts = sorted({concept for concept, _ in atlas.pairs})[:3]
-    path = atlas.pack(tmp_path / "part.npz", concepts=concepts, styles=["noto"], side=64)
-    part = Atlas.load(path)
-    assert part.pairs == tuple((concept, "noto") for concept in concepts)
-    assert set(part.sources) == {"noto"}
-    for concept in concepts:
-        assert (part.sprite(concept, "noto") == atlas.sprite(concept, "noto")).all()
+def test_pack_at_full_size(atlas: Atlas, tmp_path: Path) -> None:
+    again = Atlas.load(atlas.pack(tmp_path / "whole.npz", side=64))
+    assert again.pairs == atlas.pairs
+    assert (again.sprites == atlas.sprites).all()
     with pytest.raises(AtlasError, match="side of 64 cannot be halved to 48"):
         atlas.pack(tmp_path / "odd.npz", side=48)
 
@@ -151,13 +147,13 @@ def test_manifest_tells_where_sprites_come_from(
 
 
 def test_pickle_leaves_tensors_behind(atlas: Atlas) -> None:
-    part = atlas.subset(styles=["noto"])
-    part.level(32)
-    again = pickle.loads(pickle.dumps(part))
-    assert again.pairs == part.pairs
-    assert torch.equal(again.level(32), part.level(32))
+    atlas.level(32)
+    again = pickle.loads(pickle.dumps(atlas))
+    assert again.pairs == atlas.pairs
+    assert again._tensors == {}
+    assert torch.equal(again.level(32), atlas.level(32))
     digest = hashlib.sha256(again.sprites.tobytes()).hexdigest()
-    assert digest == hashlib.sha256(part.sprites.tobytes()).hexdigest()
+    assert digest == hashlib.sha256(atlas.sprites.tobytes()).hexdigest()
 
 
 def test_unusable_files_are_named(atlas: Atlas, tmp_path: Path) -> None:
@@ -167,7 +163,7 @@ def test_unusable_files_are_named(atlas: Atlas, tmp_path: Path) -> None:
     path.write_bytes(b"no zip file at all")
     with pytest.raises(AtlasError, match="is not an atlas: delete it"):
         Atlas.load(path)
-    atlas.subset(styles=["noto"]).pack(path, side=16)
+    atlas.pack(path, side=16)
     with np.load(path) as stored:
         arrays = dict(stored)
     arrays["sprites"][0, 0, 8, 8] ^= 1

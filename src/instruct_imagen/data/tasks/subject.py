@@ -100,7 +100,7 @@ class Subject:
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """One or (20%) two pictures of an asset, and a scene with it, in 25% beside another."""
-        concept, style, companion = _assets(rng, vocabulary)
+        concept, style, companion = subject_assets(rng, vocabulary)
         name = caption_name(concept)
         assets = [(concept, style)] if companion is None else [(concept, style), (companion, style)]
         scene = sample_scene(rng, vocabulary, assets=assets)
@@ -126,7 +126,7 @@ class Subject:
         return Example(task=self.name, text=text, references=references, target=target)
 
 
-def _assets(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str, str | None]:
+def subject_assets(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str, str | None]:
     """Concept, style and, in 25%, a companion whose name cannot be mistaken for the concept's."""
     style = pick(rng, vocabulary.styles)
     concept = pick(rng, vocabulary.concepts_of(style))

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,6 @@ class Atlas:
         """Count the sprites."""
         return len(self.pairs)
 
-    def __contains__(self, pair: object) -> bool:
-        """Tell whether a (concept, style) is here."""
-        return pair in self._rows
-
     @property
     def side(self) -> int:
         """Pixels of a sprite at the largest level."""
@@ -115,50 +111,27 @@ class Atlas:
             self._tensors[key] = torch.from_numpy(np.ascontiguousarray(small)).to(device)
         return self._tensors[key]
 
-    def subset(
-        self, *, concepts: Iterable[str] | None = None, styles: Iterable[str] | None = None
-    ) -> Atlas:
-        """The sprites of some concepts and styles."""
-        wanted = set(concepts) if concepts is not None else None
-        kinds = set(styles) if styles is not None else None
-        rows = [
-            row
-            for row, (concept, style) in enumerate(self.pairs)
-            if (wanted is None or concept in wanted) and (kinds is None or style in kinds)
-        ]
-        used = {self.pairs[row][1] for row in rows}
-        return Atlas(
-            pairs=tuple(self.pairs[row] for row in rows),
-            sprites=self.sprites[rows],
-            sources={style: self.sources[style] for style in self.sources if style in used},
-        )
-
     def pack(
         self,
         path: Path | str,
         *,
-        concepts: Iterable[str] | None = None,
-        styles: Iterable[str] | None = None,
         side: int = 32,
     ) -> Path:
         """Write one compact file that `load` reads, on this machine or another.
 
         Args:
             path: The file to write (replaced only once the new one is whole).
-            concepts: Which; None for all.
-            styles: Which; None for all.
             side: Pixels of a sprite in the file: the atlas's own side or a half, a quarter of it.
 
         Raises:
             AtlasError: ``side`` cannot be reached by halving.
         """
-        part = self.subset(concepts=concepts, styles=styles)
-        sprites = part.sprites
+        sprites = self.sprites
         while sprites.shape[-1] > side:
             sprites = halve(sprites)
         if sprites.shape[-1] != side:
             raise AtlasError(f"a side of {self.side} cannot be halved to {side}")
-        return _write(Path(path), part.pairs, sprites, part.sources, compress=True)
+        return _write(Path(path), self.pairs, sprites, self.sources, compress=True)
 
     @classmethod
     def load(cls, path: Path | str) -> Atlas:
