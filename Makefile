@@ -1,7 +1,7 @@
 # make demo   install into .venv, then draw the demo into out/demo
 # make test   install into .venv, then run the whole test suite
 # make lint   check style and formatting
-# make bench  measure speed and memory
+# make bench  measure speed, memory and what references are worth
 # make clean  remove what the above left, .venv included
 #
 # Options: make PYTHON=/path/to/python3.12, make PIP_ARGS='--no-cache-dir'
@@ -51,7 +51,8 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/references.py
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info out/demo out/bench* .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist src/*.egg-info out/demo out/bench* out/references.json .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
