@@ -50,7 +50,7 @@ def starter() -> TrainConfig:
             Stage(name="pretrain", images=8_000, ratios={"text_to_image": 1.0}),
             Stage(name="retrieval", images=24_000, ratios={"retrieval": 0.5, "reproduce": 0.5}),
             Stage(name="layouts", images=29_120, ratios=LAYOUTS),
-            Stage(name="subjects", images=250_000, ratios=SUBJECTS),
+            Stage(name="subjects", images=219_296, ratios=SUBJECTS),
             Stage(name="instruct", images=4_000_000, ratios=PAPER_RATIOS),
         ),
         size=32,
