@@ -109,7 +109,7 @@ def main() -> None:
     """Measures trained and held-out concepts."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--model", default="starter")
-    arguments.add_argument("--count", type=int, default=256, help="examples a task")
+    arguments.add_argument("--count", type=int, default=64, help="examples a task")
     arguments.add_argument("--out", type=Path, default=Path("out/references.json"))
     chosen = arguments.parse_args()
     if chosen.count < 2:
