@@ -120,6 +120,7 @@ def test_a_packed_world_trains_and_exports_a_model_that_draws(tmp_path, capsys):
     main(["train", "starter", *settings])
     capsys.readouterr()
     assert "same ones" in fails(capsys, "train", "starter", *settings, "noises=1")
+    assert "other files" in fails(capsys, "export", "starter", tmp_path, *settings)
     main(["export", "starter", str(tmp_path / "model"), "--dtype", "bfloat16", *settings])
     assert "20 images" in capsys.readouterr().out
     main(["demo", "--model", str(tmp_path / "model"), "--out", str(tmp_path / "demo")])

@@ -32,6 +32,11 @@ def run(chosen: argparse.Namespace) -> None:
     from instruct_imagen.recipes import override, recipe
     from instruct_imagen.training.loop import Trainer
 
+    folder = chosen.folder
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"'{folder}' is a file: name a folder to be written")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "model_index.json").is_file():
+        raise UsageError(f"'{folder}' holds other files: name a new folder or an earlier export")
     trainer = Trainer(override(recipe(chosen.recipe), chosen.settings))
     if not trainer.images:
         raise UsageError(f"there is no checkpoint in {trainer.folder}: train first, or name out=…")
