@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -59,6 +62,49 @@ def test_wrong_input_is_one_line_and_status_2(tmp_path, dog, capsys):
     assert "K=ROLE" in fails(capsys, "generate", "A dog.", "--role", "1=hero")
     assert "whole number" in fails(capsys, "generate", "A dog.", "--steps", "0")
     assert "at least 1" in fails(capsys, "generate", "A dog.", "--guidance", "0")
+    assert "number" in fails(capsys, "generate", "A dog.", "--guidance", "inf")
+    assert "at most 1000" in fails(capsys, "generate", "A dog.", "--steps", "1001")
+    (tmp_path / "folder.png").mkdir()
+    assert "is a folder" in fails(capsys, "generate", "A.", "--out", tmp_path / "folder.png")
+    assert "is a folder" in fails(capsys, "world", "preview", "--out", tmp_path)
+    error = fails(capsys, "world", "preview", "--size", "500", "--count", "20")
+    assert "at that size at most 10" in error
+    assert "whole number" in fails(capsys, "world", "preview", "--seed", "-1")
+    assert "at most 1000" in fails(capsys, "generate", "A dog.", "--count", "2000")
+    assert "KB, MB or GB" in fails(capsys, "export", "starter", "x", "--max-shard-size", "15MiB")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/model_index.json").write_text('{"_class_name": "OtherPipeline"}')
+    for command in (
+        ("generate", "A dog.", "--model", tmp_path / "foreign"),
+        ("train", "starter", f"init={tmp_path / 'foreign'}", f"out={tmp_path / 'run'}"),
+    ):
+        assert "of another kind" in fails(capsys, *command)
+    (tmp_path / "file").touch()
+    for command in (
+        ("generate", "A dog.", "--out", tmp_path / "file/image.png"),
+        ("world", "preview", "--out", tmp_path / "file/world.png"),
+        ("world", "pack", "starter", tmp_path / "file/world.zip"),
+        ("demo", "--out", tmp_path / "file"),
+        ("train", "starter", f"out={tmp_path / 'file'}"),
+        ("export", "starter", tmp_path / "file"),
+    ):
+        assert "is a file, and a folder is needed" in fails(capsys, *command), command
+    assert "is a folder" in fails(capsys, "world", "pack", "starter", tmp_path)
+    assert "try device=cpu" in fails(
+        capsys, "train", "starter", "device=nowhere", f"out={tmp_path}"
+    )
+    error = fails(capsys, "export", "starter", tmp_path / "new", "--max-shard-size", "big")
+    assert "KB, MB or GB" in error
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "no.zip").write_text("no zip")
+    error = fails(capsys, "train", "starter", f"world={tmp_path / 'no.zip'}", f"out={tmp_path}")
+    assert "no.zip is no whole packed world" in error
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("letter.txt", "Dear")
+    error = fails(capsys, "train", "starter", f"world={tmp_path / 'other.zip'}", f"out={tmp_path}")
+    assert "other.zip is no whole packed world (\"There is no item named 'atlas.npz'" in error
+    error = fails(capsys, "train", "starter", f"world={tmp_path / 'gone.zip'}", f"out={tmp_path}")
+    assert "gone.zip does not exist" in error
     assert ".png" in fails(capsys, "generate", "A dog.", "--out", tmp_path / "image.jpg")
     assert "K=ROLE" in fails(capsys, "generate", "A dog.", "--role", "²=style")
     assert "twice" in fails(capsys, "generate", "A.", "--role", "1=style", "--role", "1=mask")
@@ -91,6 +137,25 @@ def test_settings_may_stand_on_both_sides_of_options(capsys):
     assert (shown["seed"], shown["minutes"]) == (4, 3)
     assert "--quick" in fails(capsys, "train", "starter", "--quick", "minutes=3")
     assert "extra" in fails(capsys, "generate", "A dog.", "extra")
+    error = fails(capsys, "generate", "A dog.", "--sed", "3")
+    assert "did you mean --seed?" in error
+    error = fails(capsys, "world", "pack", "starter", "w.zip", "--ouput=3")
+    assert "instruct-imagen world pack --help" in error
+    assert "KEY=VALUE" not in fails(capsys, "train")
+
+
+def test_help_and_the_instruction_format_do_not_wait_for_torch():
+    code = (
+        "import sys; import instruct_imagen.cli; import instruct_imagen.instruction; "
+        "instruct_imagen.cli.parser(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.startswith("instruct-imagen 0.")
 
 
 def test_every_command_explains_itself(capsys):
@@ -125,3 +190,24 @@ def test_a_packed_world_trains_and_exports_a_model_that_draws(tmp_path, capsys):
     assert "20 images" in capsys.readouterr().out
     main(["demo", "--model", str(tmp_path / "model"), "--out", str(tmp_path / "demo")])
     assert Image.open(tmp_path / "demo/text_to_image.png").size == (16, 16)
+
+
+def test_a_dry_run_says_what_a_training_takes_and_keeps_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = ["size=16", "channels=16,32", "head_dim=16", "concepts=12", "pretrain.images=0"]
+    main(["train", "starter", "--dry-run", "--hardware", "a100", *settings])
+    lines = capsys.readouterr().out.splitlines()
+    assert '"size": 16,' in "".join(lines)
+    assert any(line.startswith("parameters          ") for line in lines)
+    assert not any(line.startswith("pretrain  ") for line in lines)
+    assert "there               35% of one a100, 109,200 GFLOP/s" in lines
+    table = [line.split() for line in lines[-5:-1]]
+    assert [row[0] for row in table] == ["retrieval", "layouts", "subjects", "instruct"]
+    for row in table:
+        images, work = int(row[1].replace(",", "")), float(row[2])
+        assert float(row[6]) == pytest.approx(images * work / 109_200 / 3600, abs=1e-4)
+    assert list(tmp_path.iterdir()) == []
+    assert "--hardware must" in fails(
+        capsys, "train", "starter", "--dry-run", "--hardware", "abacus"
+    )
+    assert "--share must" in fails(capsys, "train", "starter", "--dry-run", "--share", "2")

@@ -189,6 +189,7 @@ class Instruction:
         """
         self._check_structure()
         mentioned = self.markers
+        unmentioned = []
         for place, reference in self._placed():
             if max_marker is not None and reference.marker > max_marker:
                 raise InstructionError(
@@ -204,7 +205,9 @@ class Instruction:
                 )
                 if strict:
                     raise InstructionError(message)
-                warnings.warn(message, UnmentionedReferenceWarning, stacklevel=2)
+                unmentioned.append(message)
+        for message in unmentioned:
+            warnings.warn(message, UnmentionedReferenceWarning, stacklevel=2)
 
     @classmethod
     def from_dict(

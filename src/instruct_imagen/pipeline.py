@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,40 @@ def local_model(name: str | Path) -> Path | None:
     """The folder of a saved pipeline: one that the user names, or else a packaged one."""
     folders = (Path(name), WEIGHTS / name)
     return next((folder for folder in folders if (folder / "model_index.json").is_file()), None)
+
+
+class ModelError(ValueError):
+    """There is no such saved pipeline; the message names the cure."""
+
+
+def is_saved_pipeline(folder: Path) -> bool:
+    """Whether a folder holds a saved pipeline of ours."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(index, dict) and index.get("_class_name") == "InstructImagenPipeline"
+
+
+def saved_pipeline(name: str | Path) -> Path:
+    """The folder of a saved pipeline of ours.
+
+    Raises:
+        ModelError: There is none of that name, or it is of another kind.
+    """
+    found = local_model(name)
+    if found is None:
+        known = sorted(path.parent.name for path in WEIGHTS.glob("*/model_index.json"))
+        raise ModelError(
+            f"there is no model '{name}': name a folder with a model_index.json, or one of "
+            f"{', '.join(known) or '(none is installed)'}"
+        )
+    if not is_saved_pipeline(found):
+        raise ModelError(
+            f"'{found}' holds a pipeline of another kind: adapt its network with "
+            "InstructUNet.from_unet, or name one that instruct-imagen export wrote"
+        )
+    return found
 
 
 StepCallback = Callable[["InstructImagenPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]

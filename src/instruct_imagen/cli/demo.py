@@ -15,15 +15,17 @@ def add(commands: argparse._SubParsersAction) -> None:
         description="Draws one instruction of each task, and one that combines style and subject.",
     )
     own.add_argument("--out", type=Path, default=Path("out/demo"), help="folder (out/demo)")
-    own.add_argument("--model", default="starter", help="starter, or a saved pipeline's folder")
+    own.add_argument("--model", default="starter", help="a saved pipeline's folder (starter)")
     own.set_defaults(run=run)
 
 
 def run(chosen: argparse.Namespace) -> None:
     """Draws the demo and prints the sheet's path."""
+    from instruct_imagen.cli.arguments import check_folder
     from instruct_imagen.cli.generate import load_pipeline
     from instruct_imagen.demo import run_demo
 
+    check_folder(chosen.out, name="--out")
     pipeline = load_pipeline(chosen.model)
     pipeline.set_progress_bar_config(disable=True)
     sheet, note = run_demo(pipeline, chosen.out)

@@ -9,8 +9,6 @@ class UsageError(ValueError):
 
 def user_errors() -> tuple[type[BaseException], ...]:
     """The error classes that name a place and a cure."""
-    from zipfile import BadZipFile
-
     from instruct_imagen.data.mixture import MixtureError
     from instruct_imagen.data.tasks.base import TemplateError
     from instruct_imagen.data.world.atlas import AtlasError
@@ -18,11 +16,15 @@ def user_errors() -> tuple[type[BaseException], ...]:
     from instruct_imagen.data.world.vocabulary import VocabularyError
     from instruct_imagen.images import ImageError
     from instruct_imagen.instruction import InstructionError
+    from instruct_imagen.pipeline import ModelError
     from instruct_imagen.recipes import RecipeError
     from instruct_imagen.training.checkpoint import CheckpointError
+    from instruct_imagen.training.guards import TrainingDivergedError
+    from instruct_imagen.training.loop import LostProcessError
 
     return (
         UsageError,
+        ModelError,
         InstructionError,
         ImageError,
         RecipeError,
@@ -31,7 +33,8 @@ def user_errors() -> tuple[type[BaseException], ...]:
         AtlasError,
         WorldUnavailable,
         VocabularyError,
-        BadZipFile,
         CheckpointError,
+        TrainingDivergedError,
+        LostProcessError,
         OSError,
     )

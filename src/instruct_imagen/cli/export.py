@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
+
+from instruct_imagen.cli.arguments import check_folder
+from instruct_imagen.cli.errors import UsageError
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -16,10 +20,21 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     own.add_argument("recipe", metavar="RECIPE", help="the recipe of the run")
     own.add_argument("folder", type=Path, metavar="FOLDER", help="to be written")
-    own.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="as given to train")
-    own.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), default="float16")
     own.add_argument(
-        "--max-shard-size", default="10GB", help="largest file of weights, e.g. 15MB (10GB)"
+        "settings", nargs="*", metavar="KEY=VALUE", default=[], help="as given to train"
+    )
+    own.add_argument(
+        "--dtype",
+        choices=("float16", "bfloat16", "float32"),
+        default="float16",
+        help="of the weights (float16)",
+    )
+    own.add_argument(
+        "--max-shard-size",
+        type=_file_size,
+        default="10GB",
+        metavar="SIZE",
+        help="largest file of weights, e.g. 15MB (10GB)",
     )
     own.set_defaults(run=run)
 
@@ -28,18 +43,29 @@ def run(chosen: argparse.Namespace) -> None:
     """Loads the last checkpoint and writes the pipeline."""
     import torch
 
-    from instruct_imagen.cli.errors import UsageError
     from instruct_imagen.recipes import override, recipe
+    from instruct_imagen.training.export import check_target, export
     from instruct_imagen.training.loop import Trainer
 
     folder = chosen.folder
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"'{folder}' is a file: name a folder to be written")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "model_index.json").is_file():
-        raise UsageError(f"'{folder}' holds other files: name a new folder or an earlier export")
+    check_folder(folder, name="FOLDER")
+    check_folder(folder.resolve().parent, name="FOLDER")
+    check_target(folder)
     trainer = Trainer(override(recipe(chosen.recipe), chosen.settings))
     if not trainer.images:
         raise UsageError(f"there is no checkpoint in {trainer.folder}: train first, or name out=…")
-    trainer.export(chosen.folder, getattr(torch, chosen.dtype), chosen.max_shard_size)
+    export(
+        trainer,
+        folder,
+        dtype=getattr(torch, chosen.dtype),
+        max_shard_size=chosen.max_shard_size,
+    )
     millions = trainer.parameter_count / 1e6
-    print(f"{chosen.folder}: {millions:.1f}M parameters, {trainer.images:,} images")
+    print(f"{folder}: {millions:.1f}M parameters, {trainer.images:,} images")
+
+
+def _file_size(text: str) -> str:
+    """A size as diffusers reads it."""
+    if not re.fullmatch(r"[1-9][0-9]{0,5}(KB|MB|GB)", text):
+        raise argparse.ArgumentTypeError(f"must be a number with KB, MB or GB, not '{text}'")
+    return text

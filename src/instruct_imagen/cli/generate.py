@@ -8,11 +8,18 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from instruct_imagen.cli.arguments import check_file, is_number, positive, seed
 from instruct_imagen.cli.errors import UsageError
 from instruct_imagen.instruction import ROLES, Instruction, InstructionError, Reference
 
 if TYPE_CHECKING:
     from instruct_imagen.pipeline import InstructImagenPipeline
+
+MAX_STEPS = 1000
+"""As many as the noise levels of training."""
+MAX_COUNT = 1000
+BATCH = 16
+"""Images that are drawn at once."""
 
 EXAMPLES = """examples:
   instruct-imagen generate "A fox on a green background."
@@ -28,7 +35,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     own = commands.add_parser(
         "generate",
         help="make images from an instruction",
-        description="Makes images from a text with [ref#k] markers and the references they name.",
+        description=(
+            "Makes images from a text with [ref#k] markers and the references they name. They are "
+            "as large as the model draws: 32 pixels with starter."
+        ),
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -48,11 +58,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="K=ROLE",
         help=f"what [ref#K] is for, as a note (words and image decide): {', '.join(ROLES)}",
     )
-    own.add_argument("--model", default="starter", help="starter, or a saved pipeline's folder")
+    own.add_argument("--model", default="starter", help="a saved pipeline's folder (starter)")
     own.add_argument(
-        "--seed", type=_seed, default=0, help="of the first image; the next has seed + 1"
+        "--seed", type=seed, default=0, help="of the first image; the next has seed + 1 (0)"
     )
-    own.add_argument("--steps", type=_positive, default=25, help="sampling steps (25)")
+    own.add_argument("--steps", type=positive, default=25, help="sampling steps (25)")
     own.add_argument("--guidance", type=float, default=3.0, help="guidance weight, 1 is none (3)")
     own.add_argument(
         "--guidance-kind",
@@ -60,7 +70,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         choices=("constant", "oscillating", "interval"),
         help="when guidance is on (constant)",
     )
-    own.add_argument("--count", type=_positive, default=1, help="how many images (1)")
+    own.add_argument("--count", type=positive, default=1, help="how many images (1)")
     own.add_argument("--strict", action="store_true", help="refuse references never mentioned")
     own.add_argument(
         "--out",
@@ -78,48 +88,55 @@ def run(chosen: argparse.Namespace) -> None:
     from instruct_imagen.images import save_png
 
     if not 1 <= chosen.guidance < float("inf"):
-        raise UsageError(f"--guidance must be at least 1 (1 is none), not {chosen.guidance:g}")
-    if chosen.out.suffix.lower() != ".png":
-        raise UsageError(f"--out must name a .png file, not '{chosen.out}'")
+        raise UsageError(
+            f"--guidance must be a number of at least 1 (1 is none), not {chosen.guidance:g}"
+        )
+    if chosen.steps > MAX_STEPS:
+        raise UsageError(f"--steps must be at most {MAX_STEPS}, not {chosen.steps}")
+    if chosen.count > MAX_COUNT:
+        raise UsageError(f"--count must be at most {MAX_COUNT}, not {chosen.count}")
+    for number in range(chosen.count):
+        check_file(_numbered(chosen.out, number, chosen.count), suffix=".png")
     instruction = read_instruction(chosen)
     with warnings.catch_warnings(action="ignore"):  # the pipeline checks, and warns, again
         instruction.check(strict=chosen.strict)
     pipeline = load_pipeline(chosen.model)
-    seeds = range(chosen.seed, chosen.seed + chosen.count)
-    output = pipeline(
-        [instruction] * chosen.count,
-        num_inference_steps=chosen.steps,
-        guidance_scale=chosen.guidance,
-        guidance=chosen.guidance_kind,
-        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-    )
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(output.images, start=1):
-        name = chosen.out.name if chosen.count == 1 else f"{chosen.out.stem}-{number}.png"
-        save_png(chosen.out.with_name(name), image)
-        print(chosen.out.with_name(name))
+    pipeline.set_progress_bar_config(disable=None)  # none where no terminal shows it
+    for start in range(0, chosen.count, BATCH):
+        numbers = range(start, min(start + BATCH, chosen.count))
+        output = pipeline(
+            [instruction] * len(numbers),
+            num_inference_steps=chosen.steps,
+            guidance_scale=chosen.guidance,
+            guidance=chosen.guidance_kind,
+            generator=[torch.Generator().manual_seed(chosen.seed + n) for n in numbers],
+        )
+        chosen.out.parent.mkdir(parents=True, exist_ok=True)
+        for number, image in zip(numbers, output.images, strict=True):
+            path = _numbered(chosen.out, number, chosen.count)
+            save_png(path, image)
+            print(path)
+
+
+def _numbered(out: Path, number: int, count: int) -> Path:
+    """Where image `number`, from 0, of `count` goes."""
+    return out if count == 1 else out.with_name(f"{out.stem}-{number + 1}.png")
 
 
 def load_pipeline(model: str) -> InstructImagenPipeline:
     """A pipeline by name or folder.
 
     Raises:
-        UsageError: There is none.
+        ModelError: There is none.
     """
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    from instruct_imagen.pipeline import WEIGHTS, InstructImagenPipeline, local_model
+    from instruct_imagen.pipeline import InstructImagenPipeline, saved_pipeline
 
     transformers_logging.disable_progress_bar()
     diffusers_logging.disable_progress_bar()
-    if local_model(model) is None:
-        known = sorted(path.parent.name for path in WEIGHTS.glob("*/model_index.json"))
-        raise UsageError(
-            f"there is no model '{model}': name a folder with a model_index.json, or one of "
-            f"{', '.join(known) or '(none is installed)'}"
-        )
-    return InstructImagenPipeline.from_pretrained(model)
+    return InstructImagenPipeline.from_pretrained(saved_pipeline(model))
 
 
 def read_instruction(chosen: argparse.Namespace) -> Instruction:
@@ -153,26 +170,9 @@ def _roles(given: list[str]) -> dict[int, str]:
     roles = {}
     for pair in given:
         number, sign, role = pair.partition("=")
-        if not sign or not _is_number(number) or role not in ROLES:
+        if not sign or not is_number(number) or role not in ROLES:
             raise UsageError(f"--role '{pair}' must be K=ROLE with ROLE one of {', '.join(ROLES)}")
         if int(number) in roles:
             raise UsageError(f"--role {number}=… is there twice: keep one")
         roles[int(number)] = role
     return roles
-
-
-def _is_number(text: str) -> bool:
-    """True for plain digits, few enough to be a count or a marker ("²" is a digit to Python)."""
-    return text.isascii() and text.isdigit() and len(text) < 10
-
-
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^63 - 1, not '{text}'")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not _is_number(text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not '{text}'")
-    return int(text)

@@ -5,6 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from instruct_imagen.cli.arguments import check_file, positive, seed
+from instruct_imagen.cli.errors import UsageError
+
+MAX_PIXELS = 2_500_000
+"""Of all scenes together; the sheet shows each four times, enlarged."""
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Declares the command and its two verbs."""
@@ -13,25 +19,34 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     verbs = own.add_subparsers(metavar="VERB", required=True, parser_class=type(own))
     look = verbs.add_parser("preview", help="write a contact sheet of scenes")
-    look.add_argument("--out", type=Path, default=Path("out/world.png"), help="PNG to write")
-    look.add_argument("--seed", type=int, default=0, help="of the scenes (0)")
-    look.add_argument("--count", type=int, default=12, help="scenes (12)")
-    look.add_argument("--size", type=int, default=64, help="pixels of a scene (64)")
+    look.add_argument(
+        "--out", type=Path, default=Path("out/world.png"), help="PNG to write (out/world.png)"
+    )
+    look.add_argument("--seed", type=seed, default=0, help="of the scenes (0)")
+    look.add_argument("--count", type=positive, default=12, help="scenes (12)")
+    look.add_argument("--size", type=positive, default=64, help="pixels of a scene (64)")
     look.set_defaults(run=preview_command)
     pack = verbs.add_parser("pack", help="write a recipe's world and text encoder as one file")
     pack.add_argument("recipe", metavar="RECIPE", help="whose concepts and size are packed")
     pack.add_argument("out", type=Path, metavar="FILE", help="zip file to write")
-    pack.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="as given to train")
+    pack.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", default=[], help="as given to train"
+    )
     pack.set_defaults(run=pack_command)
 
 
 def preview_command(chosen: argparse.Namespace) -> None:
     """Writes the contact sheet."""
-    from instruct_imagen.cli.errors import UsageError
     from instruct_imagen.data.world.preview import preview
 
-    if chosen.count < 1 or chosen.size < 8:
-        raise UsageError("--count must be at least 1 and --size at least 8")
+    if chosen.size < 8:
+        raise UsageError(f"--size must be at least 8, not {chosen.size}")
+    if chosen.count * chosen.size**2 > MAX_PIXELS:
+        raise UsageError(
+            f"--count {chosen.count} scenes of --size {chosen.size} make too large a sheet: at "
+            f"that size at most {MAX_PIXELS // chosen.size**2}"
+        )
+    check_file(chosen.out, suffix=".png")
     print(preview(chosen.out, seed=chosen.seed, count=chosen.count, size=chosen.size))
 
 
@@ -40,5 +55,6 @@ def pack_command(chosen: argparse.Namespace) -> None:
     from instruct_imagen.recipes import override, recipe
     from instruct_imagen.training.packed_world import pack_world
 
+    check_file(chosen.out, name="FILE")
     path = pack_world(override(recipe(chosen.recipe), chosen.settings), chosen.out)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

@@ -1,15 +1,21 @@
-"""The model card that stands beside exported weights."""
+"""What stands beside exported weights: where they come from, for people and for later runs."""
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from instruct_imagen.recipes.config import TrainConfig
+from instruct_imagen.recipes import RecipeError, TrainConfig, recipe, recipe_names, resolved
+
+RUNS = "training.json"
+"""The runs that made the weights, oldest first; see `run_facts`."""
 
 CARD = """# {name}
 
@@ -19,50 +25,106 @@ An `InstructImagenPipeline`, written by `instruct-imagen export`.
 |---|---|
 | parameters | {parameters:,} |
 | images | {size} px |
-| images seen in training | {images:,} (steps: {steps:,} of {batch_size}) |
-| noise draws an example | {noises} |
+| images seen in training | {images:,} (steps: {steps:,}) |
 | training time | {hours:.1f} h of steps |
-| machine | {machine} |
-| stages (images) | {stages} |
+{runs}
 | data | the starter world: {pairs:,} drawings ({concepts} concepts, {styles} styles) |
 | held out | version {holdout} of the world's hold-out |
 | weights | exponential moving average, {dtype} |
 | text encoder | all-MiniLM-L6-v2, frozen, from its own package |
-| code | commit {commit} |
 | licence | Apache-2.0 |
 """
 
 
-def write_card(folder: Path, config: TrainConfig, **facts: object) -> None:
-    """Writes README.md.
+def run_facts(config: TrainConfig, *, stages: Mapping[str, int], seconds: float) -> dict[str, Any]:
+    """One run, as `RUNS` lists it, at the time and place of its training.
+
+    Args:
+        config: Of the run.
+        stages: Images seen in each.
+        seconds: Of steps.
+    """
+    images = sum(stages.values())
+    return {
+        "recipe": config.name,
+        "changed": changed_settings(config),
+        "init": config.init,
+        "images": images,
+        "steps": images // config.batch_size,
+        "seconds": round(seconds),
+        "stages": dict(stages),
+        "machine": machine_name(config.device),
+        "commit": code_commit(),
+    }
+
+
+# Settings that say where and for how long, not what.
+_PLACES = {"minutes", "out", "device", "world", "checkpoint_every", "sheet_every", "init"}
+
+
+def changed_settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings that differ from those of the recipe that the config is named after."""
+    usual = resolved(recipe(config.name)) if config.name in recipe_names() else {}
+    return {
+        key: value
+        for key, value in resolved(config).items()
+        if key not in _PLACES and key != "stages" and usual.get(key) != value
+    }
+
+
+def read_runs(folder: Path) -> list[dict[str, Any]]:
+    """The runs that made a saved pipeline; none where it does not say.
+
+    Raises:
+        RecipeError: What it says cannot be read.
+    """
+    path = folder / RUNS
+    if not path.is_file():
+        return []
+    try:
+        runs = json.loads(path.read_text())
+        if all(run.keys() >= _NEEDED for run in runs):
+            return list(runs)
+    except (ValueError, AttributeError, TypeError):
+        pass  # said below
+    raise RecipeError(f"{path} is not what export writes: remove it, and the card will not name it")
+
+
+_NEEDED = {"recipe", "images", "steps", "seconds", "stages", "machine", "commit"}
+
+
+def write_card(
+    folder: Path, config: TrainConfig, runs: Sequence[dict[str, Any]], **facts: object
+) -> None:
+    """Writes README.md and `RUNS`.
 
     Args:
         folder: Of the exported pipeline.
-        config: Of the run.
-        **facts: What the card names and the config does not say: parameters, images, seconds,
-            pairs, concepts, styles, holdout, dtype.
+        config: Of the last run.
+        runs: `run_facts` of all runs that made the weights, oldest first.
+        **facts: What the card names besides: parameters, pairs, concepts, styles, holdout, dtype.
     """
-    done = int(str(facts["images"]))
-    stages = []
-    for stage in config.stages:
-        # A stage ends with a whole batch.
-        part = min(-(-stage.images // config.batch_size) * config.batch_size, done)
-        done -= part
-        if part:
-            stages.append(f"{stage.name} {part:,}")
     text = CARD.format(
         name=config.name,
         size=config.size,
-        batch_size=config.batch_size,
-        noises=config.noises,
-        steps=int(str(facts["images"])) // config.batch_size,
-        hours=float(str(facts["seconds"])) / 3600,
-        machine=machine_name(config.device),
-        stages=", ".join(stages),
-        commit=code_commit(),
-        **{key: value for key, value in facts.items() if key != "seconds"},
+        images=sum(run["images"] for run in runs),
+        steps=sum(run["steps"] for run in runs),
+        hours=sum(run["seconds"] for run in runs) / 3600,
+        runs="\n".join(_row(number, run) for number, run in enumerate(runs, start=1)),
+        **facts,
     )
     (folder / "README.md").write_text(text)
+    (folder / RUNS).write_text(json.dumps(list(runs), indent=1) + "\n")
+
+
+def _row(number: int, run: dict[str, Any]) -> str:
+    stages = ", ".join(f"{name} {images:,}" for name, images in run["stages"].items())
+    changed = "".join(f", {key}={value}" for key, value in run.get("changed", {}).items())
+    begun = f"; begun with the weights of {run['init']}" if run.get("init") else ""
+    return (
+        f"| run {number}, recipe {run['recipe']}{changed} | {stages}{begun}; {run['machine']}; "
+        f"commit {run['commit']} |"
+    )
 
 
 def machine_name(device: str) -> str:

@@ -23,8 +23,11 @@ from instruct_imagen.data.world.scenes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
+    from instruct_imagen.data.tasks.base import Task
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
 ARTICLES = ("a ", "an ", "the ", "some ", "one ", "")
@@ -100,33 +103,50 @@ class Subject:
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """One or (20%) two pictures of an asset, and a scene with it, in 25% beside another."""
-        concept, style, companion = subject_assets(rng, vocabulary)
-        name = caption_name(concept)
-        assets = [(concept, style)] if companion is None else [(concept, style), (companion, style)]
-        scene = sample_scene(rng, vocabulary, assets=assets)
-        words = caption(scene, rng, with_style=False)
-
-        shown = next(asset.flip for asset in scene.placements if asset.concept == concept)
-        flip = shown if rng.random() < SAME_SIDE else not shown
+        scene, subject, words = subject_scene(rng, vocabulary)
+        flip = subject.flip if rng.random() < SAME_SIDE else not subject.flip
         avoid = scene.background.colours
-        portraits = [portrait(rng, concept, style, avoid=avoid, flip=flip)]
+        portraits = [portrait(rng, subject.concept, subject.style, avoid=avoid, flip=flip)]
         if rng.random() < TWO_REFERENCES:
             avoid += portraits[0].background.colours
-            portraits.append(portrait(rng, concept, style, avoid=avoid, flip=not flip))
-        references = tuple(
-            ExampleReference(marker=1, text=name, role="subject", picture=Picture(scene=shown))
-            for shown in portraits
-        )
-        template = pick(rng, load_templates(self.name, *self.forms))
-        if "{subject}" in template:
-            text = fill(template, subject=f"{marker(1)} {name}", caption=words)
-        else:
-            text = fill(template, scene=mark_subject(words, name, 1))
-        target = Picture(scene=scene)
-        return Example(task=self.name, text=text, references=references, target=target)
+            portraits.append(
+                portrait(rng, subject.concept, subject.style, avoid=avoid, flip=not flip)
+            )
+        return subject_example(rng, self, scene, subject, words, portraits)
 
 
-def subject_assets(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str, str | None]:
+def subject_scene(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[Scene, Placement, str]:
+    """A scene, its subject (in 25% beside another asset), and its caption without the style."""
+    concept, style, companion = _assets(rng, vocabulary)
+    assets = [(concept, style)] if companion is None else [(concept, style), (companion, style)]
+    scene = sample_scene(rng, vocabulary, assets=assets)
+    words = caption(scene, rng, with_style=False)
+    return scene, next(asset for asset in scene.placements if asset.concept == concept), words
+
+
+def subject_example(
+    rng: np.random.Generator,
+    task: Task,
+    scene: Scene,
+    subject: Placement,
+    words: str,
+    portraits: Sequence[Scene],
+) -> Example:
+    """The example of a scene whose subject is shown by `portraits`, in a wording of the task."""
+    name = caption_name(subject.concept)
+    template = pick(rng, load_templates(task.name, *task.forms))
+    if "{subject}" in template:
+        text = fill(template, subject=f"{marker(1)} {name}", caption=words)
+    else:
+        text = fill(template, scene=mark_subject(words, name, 1))
+    references = tuple(
+        ExampleReference(marker=1, text=name, role="subject", picture=Picture(scene=shown))
+        for shown in portraits
+    )
+    return Example(task=task.name, text=text, references=references, target=Picture(scene=scene))
+
+
+def _assets(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str, str | None]:
     """Concept, style and, in 25%, a companion whose name cannot be mistaken for the concept's."""
     style = pick(rng, vocabulary.styles)
     concept = pick(rng, vocabulary.concepts_of(style))

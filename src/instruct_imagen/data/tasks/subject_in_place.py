@@ -10,16 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from instruct_imagen.data.example import (
-    Example,
-    ExampleReference,
-    Picture,
-    Placement,
-    Scene,
-)
-from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick
-from instruct_imagen.data.tasks.subject import mark_subject, portrait, subject_assets
-from instruct_imagen.data.world.scenes import caption, caption_name, sample_scene
+from instruct_imagen.data.example import Example, Placement, Scene
+from instruct_imagen.data.tasks.subject import portrait, subject_example, subject_scene
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,28 +43,17 @@ class SubjectInPlace:
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """A scene, and its subject alone on another background."""
-        concept, style, companion = subject_assets(rng, vocabulary)
-        name = caption_name(concept)
-        assets = [(concept, style)] if companion is None else [(concept, style), (companion, style)]
-        scene = sample_scene(rng, vocabulary, assets=assets)
-        words = caption(scene, rng, with_style=False)
-        target = next(asset for asset in scene.placements if asset.concept == concept)
-        elsewhere = portrait(rng, concept, style, avoid=scene.background.colours, flip=target.flip)
+        scene, target, words = subject_scene(rng, vocabulary)
+        elsewhere = portrait(
+            rng,
+            target.concept,
+            target.style,
+            avoid=scene.background.colours,
+            flip=target.flip,
+        )
         moved = between(target, elsewhere.placements[0], rng.random() ** 2)
-        reference = ExampleReference(
-            marker=1,
-            text=name,
-            role="subject",
-            picture=Picture(scene=Scene(background=elsewhere.background, placements=(moved,))),
-        )
-        template = pick(rng, load_templates(self.name, *self.forms))
-        if "{subject}" in template:
-            text = fill(template, subject=f"{marker(1)} {name}", caption=words)
-        else:
-            text = fill(template, scene=mark_subject(words, name, 1))
-        return Example(
-            task=self.name, text=text, references=(reference,), target=Picture(scene=scene)
-        )
+        shown = Scene(background=elsewhere.background, placements=(moved,))
+        return subject_example(rng, self, scene, target, words, [shown])
 
 
 TASK = SubjectInPlace
