@@ -5,5 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 make .venv
 .venv/bin/instruct-imagen train starter "$@"
-.venv/bin/instruct-imagen export starter out/starter-model "$@"
-.venv/bin/instruct-imagen demo --model out/starter-model --out out/starter-demo
+out=out/starter
+for setting in "$@"; do
+  case $setting in out=*) out=${setting#out=} ;; esac
+done
+.venv/bin/instruct-imagen export starter "$out/model" "$@"
+.venv/bin/instruct-imagen demo --model "$out/model" --out "$out/demo"

@@ -26,12 +26,9 @@ settings=(world="$world" device="$device" out="$run" minutes="$minutes" precisio
           batch_size=512 noises=4 sheet_every=0 checkpoint_every=1000000 "$@")
 export PYTHONPATH=src
 "$python" -m instruct_imagen.cli train starter "${settings[@]}"
-rm -rf "$run/model"
-"$python" -m instruct_imagen.cli export starter "$run/model" --dtype bfloat16 \
-  --max-shard-size 15MB "${settings[@]}"
 mkdir -p "$out"
-rm -rf "$out/model"
-cp -r "$run/model" "$out/model"
+"$python" -m instruct_imagen.cli export starter "$out/model" --dtype bfloat16 \
+  --max-shard-size 15MB "${settings[@]}"
 cp "$run/config.json" "$run/log.jsonl" "$out/"
 cp "$run"/sheets/*.png "$out/"
 large=$(find "$out" -type f -size +16000000c)

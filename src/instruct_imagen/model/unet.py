@@ -238,6 +238,10 @@ class InstructUNet(ModelMixin, ConfigMixin):
             query_positions=self._query_positions(grid, tokens.device),
         )
 
+    def reference_weights(self) -> list[nn.Parameter]:
+        """The weights that only references use: a batch without any leaves them out."""
+        return [*self.context_norm.parameters(), self.marker_context.weight]
+
     def _query_positions(self, grid: tuple[int, int], device: torch.device) -> dict[int, Tensor]:
         """Position features of each level of the U-Net, by its number of cells."""
         height, width = (side // self.space_to_depth for side in grid)

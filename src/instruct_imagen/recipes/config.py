@@ -55,20 +55,32 @@ class TrainConfig:
         warmup_steps: Linear, from 0.
         decay_after: Images after which the rate falls with the inverse root of the images seen, so
             that no end has to be known; 0 keeps it constant.
+        cooldown: Images before the end of the last stage over which the rate falls to 0 in a
+            straight line. Most of what a high rate has learnt shows only then (docs/log.md).
         gradient_clip: Largest norm of the gradient.
         ema_decay: Of the averaged weights, after their own warm-up.
         timestep_shift: See `diffusion.objective.draw_timesteps`.
         drop_both: Share of samples without text and context.
         drop_context: Share of samples without context.
         precision: ``fp32``, or ``bf16`` for autocast.
+        accumulate: Partial batches whose gradients add up to a step, to save memory.
+        parallel: What several processes (started by torchrun) share out: ``ddp`` the batch alone,
+            ``fsdp`` weights, gradients, moments and averages too.
+        workers: Processes that draw examples ahead; 0 draws them when they are needed.
+        skip_limit: Steps with a loss or gradient that is not finite are skipped; more of them than
+            so many end the run.
         channels_last: Memory layout of the convolutions.
-        checkpoint_every: Images between checkpoints.
+        checkpoint_every: Images between checkpoints; 0 for one at the end only.
         sheet_every: Images between sample sheets; 0 for one at the end only.
+        trackers: Where the figures of the log go besides: ``tensorboard``, ``wandb``, ``mlflow``
+            and others that accelerate knows, as far as they are installed; empty for none.
         minutes: Stop (and save) after so long; 0 for no limit.
         out: Folder of the run.
         device: ``cpu``, ``cuda``, …
         world: A file of `instruct-imagen world pack`, made with the same size, min_styles,
             concepts and categories; empty builds the world from its sources.
+        init: A saved pipeline (a folder, or ``starter``) whose weights the run begins with; empty
+            for weights drawn from the seed. Images are counted from 0 again.
     """
 
     name: str
@@ -89,19 +101,26 @@ class TrainConfig:
     learning_rate: float
     warmup_steps: int
     decay_after: int = 0
+    cooldown: int = 0
     gradient_clip: float = 1.0
     ema_decay: float
     timestep_shift: float = 1.0
     drop_both: float = 0.1
     drop_context: float = 0.1
     precision: Literal["fp32", "bf16"] = "fp32"
+    accumulate: int = 1
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    workers: int = 0
+    skip_limit: int = 10
     channels_last: bool = True
     checkpoint_every: int
     sheet_every: int
+    trackers: tuple[str, ...] = ("tensorboard",)
     minutes: float = 0.0
     out: str
     device: str = "cpu"
     world: str = ""
+    init: str = ""
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -117,7 +136,8 @@ NORM_GROUPS = 16
 _LOWEST = {
     "size": 1, "space_to_depth": 1, "layers": 1, "head_dim": 1, "max_markers": MARKERS,
     "min_styles": 1, "concepts": 0, "seed": 0, "batch_size": 1, "noises": 1, "warmup_steps": 0,
-    "decay_after": 0, "checkpoint_every": 0, "sheet_every": 0, "minutes": 0,
+    "accumulate": 1, "workers": 0, "skip_limit": 0,
+    "decay_after": 0, "cooldown": 0, "checkpoint_every": 0, "sheet_every": 0, "minutes": 0,
 }  # fmt: skip
 _ABOVE_ZERO = ("learning_rate", "gradient_clip", "timestep_shift")
 _SHARES = ("drop_both", "drop_context")

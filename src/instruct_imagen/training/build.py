@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,8 +13,10 @@ from torch import nn
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
 from instruct_imagen.model.unet import InstructUNet
-from instruct_imagen.recipes.config import NORM_GROUPS, TrainConfig
+from instruct_imagen.pipeline import saved_pipeline
+from instruct_imagen.recipes.config import NORM_GROUPS, RecipeError, TrainConfig
 from instruct_imagen.training.muon import Muon
+from instruct_imagen.training.sharding import part
 
 
 def build_model(config: TrainConfig, text_dim: int) -> InstructUNet:
@@ -40,6 +45,46 @@ def build_model(config: TrainConfig, text_dim: int) -> InstructUNet:
         )
 
 
+def training_device(name: str) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        RecipeError: torch does not know it, or it is not there.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device).add_(1)
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise RecipeError(f"device={name} cannot be used ({error}): try device=cpu") from error
+    if device.type == "meta":
+        raise RecipeError("device=meta computes nothing: try device=cpu")
+    return device
+
+
+def initial_weights(config: TrainConfig, model: InstructUNet) -> Path:
+    """Loads the weights of `config.init` into `model`, and returns the pipeline's folder.
+
+    Raises:
+        ModelError: There is no such pipeline.
+        RecipeError: Its network is another one than the recipe's.
+    """
+    folder = saved_pipeline(config.init)
+    found = InstructUNet.from_pretrained(folder / "unet")
+    for name, wanted in dict(model.config).items():
+        if not name.startswith("_") and _plain(found.config[name]) != _plain(wanted):
+            raise RecipeError(
+                f"init={config.init} holds another network than this recipe's ({name}): give the "
+                "size, channels, layers, head_dim, space_to_depth and max_markers of its training"
+            )
+    model.load_state_dict(found.state_dict())
+    return folder
+
+
+def _plain(setting: Any) -> Any:
+    """A setting as JSON gives it back."""
+    return json.loads(json.dumps(setting))
+
+
 def recipe_vocabulary(config: TrainConfig) -> Vocabulary:
     """What a recipe's training may draw.
 
@@ -66,7 +111,11 @@ def build_world(config: TrainConfig) -> tuple[Vocabulary, Atlas]:
 def build_optimizer(
     config: TrainConfig, named_parameters: Iterable[tuple[str, nn.Parameter]]
 ) -> torch.optim.Optimizer:
-    """Muon, AdamW, or the paper's Adafactor with β1 0.9 ([Hu24] A.2.2)."""
+    """Muon, AdamW, or the paper's Adafactor with β1 0.9 ([Hu24] A.2.2).
+
+    Raises:
+        RecipeError: Adafactor for parameters that are shared out.
+    """
     named = list(named_parameters)
     if config.optimizer == "muon":
         return Muon(named, lr=config.learning_rate)
@@ -74,6 +123,11 @@ def build_optimizer(
     if config.optimizer == "adafactor":
         from transformers.optimization import Adafactor
 
+        if any(part(parameter) is not parameter for parameter in chosen):
+            raise RecipeError(
+                "optimizer=adafactor keeps means over rows and columns, which it cannot share out: "
+                "use parallel=ddp, or optimizer=adamw"
+            )
         return Adafactor(
             chosen,
             lr=config.learning_rate,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 LATEST = "LATEST"
+HASHES = "sha256.json"
+_TENSORS = ("model", "ema", "optimizer")
 
 
 class CheckpointError(RuntimeError):
@@ -52,24 +55,24 @@ def save(folder: Path, state: TrainingState, *, name: str, keep: int = 2) -> Pat
 
     Returns:
         The checkpoint's folder.
+
+    Raises:
+        CheckpointError: It cannot be written; nothing half-written stays.
     """
     final = folder / name
-    if final.is_dir() and _pointed(folder) == name:
+    if final.is_dir() and _pointed(folder) == name and not _damage(final):
         return final
     for unfinished in folder.glob(".*.writing"):
         shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
     temporary = folder / f".{name}.writing"
-    temporary.mkdir(parents=True)
-    tensors, groups = _flatten_optimizer(state.optimizer)
-    for file, content in (("model", state.model), ("ema", state.ema), ("optimizer", tensors)):
-        # Saved contiguous: safetensors keeps no memory layout.
-        plain = {key: value.detach().contiguous() for key, value in content.items()}
-        save_file(plain, temporary / f"{file}.safetensors")
-    described = {"progress": state.progress, "optimizer_groups": groups}
-    (temporary / "state.json").write_text(json.dumps(described, indent=1) + "\n")
-    for path in temporary.iterdir():
-        _sync(path)
-    _sync(temporary)
+    try:
+        _write(temporary, state)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(
+            f"checkpoint {final} cannot be written ({error}); those before stand: make room, and "
+            "start the run again"
+        ) from error
     if final.exists():  # LATEST does not name it: left by a crash before the pointer was written
         shutil.rmtree(final)
     os.replace(temporary, final)
@@ -78,42 +81,86 @@ def save(folder: Path, state: TrainingState, *, name: str, keep: int = 2) -> Pat
     _sync(pointer)
     os.replace(pointer, folder / LATEST)
     _sync(folder)
-    others = [path for path in folder.iterdir() if path.is_dir() and path != final]
-    others = sorted(
-        (path for path in others if not path.name.startswith(".")),
-        key=lambda path: path.stat().st_mtime,
-    )
-    for old in others[: max(len(others) - keep + 1, 0)]:
+    for old in _prunable(folder, name, keep):
         shutil.rmtree(old)
     return final
+
+
+def _write(folder: Path, state: TrainingState) -> None:
+    """All files of a checkpoint, on the disk."""
+    folder.mkdir(parents=True)
+    tensors, groups = _flatten_optimizer(state.optimizer)
+    for file, content in zip(_TENSORS, (state.model, state.ema, tensors), strict=True):
+        # Saved contiguous: safetensors keeps no memory layout.
+        plain = {key: value.detach().contiguous() for key, value in content.items()}
+        save_file(plain, folder / f"{file}.safetensors")
+    described = {"progress": state.progress, "optimizer_groups": groups}
+    (folder / "state.json").write_text(json.dumps(described, indent=1) + "\n")
+    hashes = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+    (folder / HASHES).write_text(json.dumps(hashes, indent=1) + "\n")
+    for path in folder.iterdir():
+        _sync(path)
+    _sync(folder)
+
+
+def _prunable(folder: Path, newest: str, keep: int) -> list[Path]:
+    """Checkpoints that go once `newest` is there: later ones, which the run left, and old ones."""
+    ours = sorted(path.parent.name for path in folder.glob(f"*/{HASHES}"))
+    later = [name for name in ours if name > newest]
+    earlier = [name for name in ours if name < newest]
+    return [folder / name for name in later + earlier[: max(len(earlier) - keep + 1, 0)]]
 
 
 def _pointed(folder: Path) -> str:
     """The name that LATEST holds; empty where there is none."""
     pointer = folder / LATEST
-    return pointer.read_text().strip() if pointer.is_file() else ""
+    return pointer.read_text(errors="replace").strip() if pointer.is_file() else ""
 
 
 def load_latest(folder: Path) -> TrainingState | None:
-    """The checkpoint that LATEST names; None where there is none yet.
+    """The checkpoint that LATEST names, or if it is damaged the one before; None without any.
 
     Raises:
-        CheckpointError: The pointer leads nowhere, or a file is damaged.
+        CheckpointError: There are checkpoints, and all are damaged.
+
+    Warns:
+        UserWarning: The last checkpoint is damaged, or LATEST is; by name.
     """
-    pointer, name = folder / LATEST, _pointed(folder)
-    if not name:
-        return None
-    path = folder / name
-    try:
-        described = json.loads((path / "state.json").read_text())
-        parts = {
-            name: load_file(path / f"{name}.safetensors") for name in ("model", "ema", "optimizer")
-        }
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    pointed = _pointed(folder)
+    found = sorted((path.parent.name for path in folder.glob("*/state.json")), reverse=True)
+    if pointed:
+        found = [pointed, *(name for name in found if name < pointed)]
+    problems = []
+    for name in found:
+        problem = _damage(folder / name)
+        if not problem:
+            if problems or not pointed:
+                causes = "; ".join(problems) or f"{folder / LATEST} says nothing"
+                warnings.warn(f"{causes}: going on from checkpoint {name}", stacklevel=2)
+            return _load(folder / name)
+        problems.append(f"checkpoint {folder / name} is damaged ({problem})")
+    if problems:
         raise CheckpointError(
-            f"checkpoint {path} cannot be read ({error}): name an older one in {pointer}, or "
-            "delete that file to begin anew"
-        ) from error
+            f"{'; '.join(problems)}: no other can be read; delete {folder} to begin anew, or name "
+            "another folder: out=…"
+        )
+    return None
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with a checkpoint's files; empty if each has the hash that was written."""
+    try:
+        for name, written in json.loads((path / HASHES).read_text()).items():
+            if _sha256(path / name) != written:
+                return f"{name} is not what was written"
+    except (OSError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def _load(path: Path) -> TrainingState:
+    described = json.loads((path / "state.json").read_text())
+    parts = {name: load_file(path / f"{name}.safetensors") for name in _TENSORS}
     return TrainingState(
         model=parts["model"],
         ema=parts["ema"],
@@ -147,6 +194,11 @@ def _unflatten_optimizer(
     return {"state": state, "param_groups": groups["param_groups"]}
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _sync(path: Path) -> None:
     """Flush a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -154,12 +206,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def rng_for(*numbers: int) -> torch.Generator:
-    """A CPU generator that depends on these numbers alone, e.g. (seed, stage, step)."""
-    mixed = 0x9E3779B97F4A7C15
-    for number in numbers:
-        mixed = ((mixed ^ (number + 1)) * 0xBF58476D1CE4E5B9) & (2**63 - 1)
-        mixed ^= mixed >> 31
-    return torch.Generator().manual_seed(mixed)

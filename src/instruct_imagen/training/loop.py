@@ -1,45 +1,70 @@
-"""The loop: stages one after the other, resumable, within a time budget."""
+"""The loop: stages one after the other, resumable, in a time budget, in one process or many."""
 
 from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
-from diffusers.training_utils import EMAModel
+import torch.distributed as dist
+from accelerate.tracking import GeneralTracker
+from torch import Tensor
 from tqdm import tqdm
 
-from instruct_imagen.data.batch import make_batch
+from instruct_imagen.data.batch import Batch, make_batch
 from instruct_imagen.data.example import Example
 from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.data.tasks.registry import all_tasks
-from instruct_imagen.data.world.holdout import holdout
 from instruct_imagen.diffusion.objective import (
+    ConditionDrop,
     draw_condition_drop,
     sampling_scheduler,
-    training_scheduler,
 )
 from instruct_imagen.evaluation.cases import fixed_examples
+from instruct_imagen.images import save_png
 from instruct_imagen.pipeline import InstructImagenPipeline
-from instruct_imagen.recipes.config import TrainConfig, resolved
+from instruct_imagen.recipes.config import RecipeError, TrainConfig, resolved
 from instruct_imagen.training import checkpoint
+from instruct_imagen.training.average import Average
 from instruct_imagen.training.build import (
     build_model,
     build_optimizer,
+    initial_weights,
+    training_device,
 )
-from instruct_imagen.training.card import write_card
+from instruct_imagen.training.card import read_runs, run_facts
 from instruct_imagen.training.checkpoint import CheckpointError
+from instruct_imagen.training.draws import Draws, draw, rng_for
+from instruct_imagen.training.guards import (
+    TrainingDivergedError,
+    check_room,
+    keep_for_inspection,
+)
 from instruct_imagen.training.packed_world import load_world
+from instruct_imagen.training.page import write_page
+from instruct_imagen.training.processes import Processes
+from instruct_imagen.training.record import Record, write_line
+from instruct_imagen.training.settings import incompatible_settings, learning_rate
+from instruct_imagen.training.sharding import shared_like, whole
 from instruct_imagen.training.sheet import Sheet, draw_sheet
-from instruct_imagen.training.step import encode_batch, step_loss
+from instruct_imagen.training.speed import convolution_rate
+from instruct_imagen.training.step import TrainingStep, encode_batch, step_work
+from instruct_imagen.training.stream import StepExamples, stream
+from instruct_imagen.training.trackers import start_trackers
 
-_AHEAD = 8
+_LOG_EVERY = 20
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class LostProcessError(RuntimeError):
+    """Another process of the run is gone; the message says how to go on."""
 
 
 class Trainer:
@@ -47,334 +72,439 @@ class Trainer:
 
     Args:
         config: The recipe.
+
+    Raises:
+        RecipeError: Settings that do not fit together, the device, or the number of processes.
+        CheckpointError: The run in this folder cannot go on, or cannot be saved.
     """
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.folder = Path(config.out)
-        self.device = torch.device(config.device)
+        self.processes = Processes(training_device(config.device), config.parallel)
+        self.device = self.processes.device
+        self._check_shares()
+        last = checkpoint.load_latest(self.folder / "checkpoints")
+        if last is not None:
+            self._check_settings(last)
         self.world = load_world(config)
         self.encoder = self.world.encoder
         self.encoder.to(self.device)
-        self.model = build_model(config, self.encoder.width).to(self.device)
-        if config.channels_last:
+        self.model = build_model(config, self.encoder.width)
+        self.earlier: list[dict[str, Any]] = []  # runs that made the weights it begins with
+        if last is not None:
+            self.model.load_state_dict(dict(last.model))
+        elif config.init:
+            self.earlier = read_runs(initial_weights(config, self.model))
+        self.model.to(self.device)
+        if config.channels_last and not self.processes.shares_weights:
             self.model.to(memory_format=torch.channels_last)
+        self.module = self.processes.wrapped(TrainingStep(self.model))
         self.optimizer = build_optimizer(config, self.model.named_parameters())
-        self.ema = EMAModel(
-            self.model.parameters(),
-            decay=config.ema_decay,
-            use_ema_warmup=True,
-            power=0.75,
-            foreach=True,
-        )
-        self.scheduler = training_scheduler()
+        self.average = Average(self.model.parameters(), config.ema_decay)
         self.stage = 0
         self.stage_step = 0
         self.images = 0
         self.seconds = 0.0
-        self._window: dict[str, list[float]] = defaultdict(list)
-        self._ahead: dict[tuple[int, int], list[Example]] = {}
-        self._resume()
+        self.skipped = 0
+        self.seen: dict[str, int] = {}
+        self.stopped_by: int | None = None
+        self._facts: dict[str, Any] | None = None
+        self.record = Record()
+        self.trackers: list[GeneralTracker] = []
+        self.machine_rate = 0.0  # GFLOP/s of a convolution, once the run begins
+        self.step_work = 0.0  # GFLOP of a stage's first step in this process
+        self._stream: Iterator[list[Example]] = iter(())
+        if last is not None:
+            self._resume(last)
 
-    def run(self) -> None:
-        """Trains until the last stage ends, the time is up, or a signal asks to stop."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        settings = {"config": resolved(self.config), "parameters": self.parameter_count}
-        (self.folder / "config.json").write_text(json.dumps(settings, indent=1) + "\n")
+    def run(self) -> Path | None:
+        """Trains until the last stage ends, the time is up, or a signal asks to stop.
+
+        Returns:
+            The sample sheet of the weights as they are then; None after a signal, which leaves no
+            time for one.
+
+        Raises:
+            TrainingDivergedError: More steps than `skip_limit` were skipped.
+            LostProcessError: Another process died.
+            CheckpointError: The run cannot be saved.
+        """
+        if self.processes.first:
+            check_room(self.folder, 3 * self._checkpoint_bytes)
+            settings = {"config": resolved(self.config), "parameters": self.parameter_count}
+            (self.folder / "config.json").write_text(json.dumps(settings, indent=1) + "\n")
+            dtype = torch.bfloat16 if self.config.precision == "bf16" else torch.float32
+            self.machine_rate = convolution_rate(dtype, self.device)
         start = time.monotonic()
         limit = self.config.minutes * 60 or float("inf")
-        stopping: list[int] = []
-        previous = {
-            number: signal.signal(number, lambda received, _: stopping.append(received))
-            for number in (signal.SIGTERM, signal.SIGINT)
-        }
-        try:
-            while self.stage < len(self.config.stages):
-                if stopping or time.monotonic() - start >= limit:
-                    break
-                self._run_stage(lambda: bool(stopping) or time.monotonic() - start >= limit)
-        finally:
+        with self._signals() as received, self._peers(), self._tracked():
+            while not self._finished and not self.processes.any(
+                bool(received) or time.monotonic() - start >= limit
+            ):
+                self._run_stage(lambda: bool(received) or time.monotonic() - start >= limit)
+            self.save()
+            if self.processes.any(bool(received)):
+                self.stopped_by = received[0] if received else signal.SIGTERM
+                return None
+            return self.sheet()
+
+    @contextmanager
+    def _signals(self) -> Iterator[list[int]]:
+        """Signals that ask to stop are noted; a second one acts as it would have before."""
+        received: list[int] = []
+        previous: dict[int, Any] = {}
+
+        def note(number: int, _: FrameType | None) -> None:
+            received.append(number)
+            restore()
+
+        def restore() -> None:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-        self.save()
-        self.sheet()
+
+        previous.update({number: signal.signal(number, note) for number in _SIGNALS})
+        try:
+            yield received
+        finally:
+            restore()
+
+    @contextmanager
+    def _tracked(self) -> Iterator[None]:
+        """Starts the trackers, and closes them however the run ends."""
+        if self.processes.first:
+            settings = resolved(self.config)
+            self.trackers = start_trackers(self.config.trackers, self.folder, settings)
+        try:
+            yield
+        finally:
+            for tracker in self.trackers:
+                tracker.finish()
+            self.trackers = []
+
+    @contextmanager
+    def _peers(self) -> Iterator[None]:
+        """Says what to do when another process is gone."""
+        try:
+            yield
+        except RuntimeError as error:
+            lost = isinstance(error, dist.DistError) or "gloo" in str(error)
+            if self.processes.count == 1 or not lost:
+                raise
+            raise LostProcessError(
+                f"process {self.processes.rank} of {self.processes.count} lost another one after "
+                f"{self.images:,} images ({error}): see its own message, then start the run "
+                f"again, with any number of processes; it goes on from its last checkpoint in "
+                f"{self.folder}"
+            ) from error
 
     @property
     def parameter_count(self) -> int:
         """Trained parameters."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
-    def _run_stage(self, stop: Any) -> None:
+    @property
+    def _checkpoint_bytes(self) -> int:
+        """Weights, averages and at most two moments."""
+        return 4 * 4 * self.parameter_count
+
+    def _check_shares(self) -> None:
+        config, count = self.config, self.processes.count
+        parts = config.noises * config.accumulate * count
+        if config.batch_size % parts:
+            raise RecipeError(
+                f"batch_size={config.batch_size} must be a multiple of noises={config.noises} × "
+                f"accumulate={config.accumulate} × {count} processes"
+            )
+
+    @property
+    def _stage_steps(self) -> int:
+        """Steps of the current stage."""
+        return -(-self.config.stages[self.stage].images // self.config.batch_size)
+
+    @property
+    def _finished(self) -> bool:
+        """Whether the last stage, which stays the current one, is at its end."""
+        last = self.stage == len(self.config.stages) - 1
+        return last and self.stage_step >= self._stage_steps
+
+    def _run_stage(self, stop: Callable[[], bool]) -> None:
         """Steps of the current stage until its end or `stop()`."""
         stage = self.config.stages[self.stage]
-        mixture = Mixture(
-            all_tasks(), stage.ratios, self.world.vocabulary, self.config.seed * 16 + self.stage
-        )
         size = self.config.batch_size
-        steps = -(-stage.images // size)
+        steps = self._stage_steps
+        self.begin_stage()
         with tqdm(
-            total=steps * size, initial=self.stage_step * size, desc=stage.name, unit="img"
+            total=steps * size,
+            initial=self.stage_step * size,
+            desc=stage.name,
+            unit="img",
+            mininterval=0.1 if sys.stderr.isatty() else 60.0,  # a file keeps every line
+            disable=not self.processes.first,
         ) as bar:
-            while self.stage_step < steps and not stop():
-                self._step(mixture)
+            while self.stage_step < steps and not self.processes.any(stop()):
+                self.step()
                 bar.update(size)
-                if self.stage_step % 20 == 0:
-                    bar.set_postfix(loss=f"{self._log(stage.name):.4f}")
+                if self.stage_step % _LOG_EVERY == 0:
+                    loss = self._log(stage.name)
+                    bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
                 self._every(self.config.checkpoint_every, self.save)
                 self._every(self.config.sheet_every, self.sheet)
-        if self._window:
+        if self.record.window:
             self._log(stage.name)
-        if self.stage_step >= steps:
+        if self.stage_step >= steps and not self._finished:
             self.stage, self.stage_step = self.stage + 1, 0
 
-    def _every(self, interval: int, action: Any) -> None:
+    def begin_stage(self) -> None:
+        """Opens the stream of the current stage's examples at the current step."""
+        config = self.config
+        stage = config.stages[self.stage]
+        self.step_work = 0.0
+        count = config.batch_size // config.noises
+        mixture = Mixture(
+            all_tasks(), stage.ratios, self.world.vocabulary, config.seed * 16 + self.stage
+        )
+        self._stream = stream(
+            StepExamples(mixture=mixture, count=count, share=self.processes.share(count)),
+            range(self.stage_step, max(self._stage_steps, 1)),
+            self.encoder,
+            workers=config.workers,
+        )
+
+    def _every(self, interval: int, action: Callable[[], Any]) -> None:
         """Calls `action` when the last step went past a multiple of `interval` images."""
         before = self.images - self.config.batch_size
         if interval and self.images // interval > before // interval:
             action()
 
-    def _step(self, mixture: Mixture) -> None:
-        """One optimizer step."""
+    def step(self) -> None:
+        """One optimizer step, on `accumulate` partial batches in each process."""
         config = self.config
         began = time.monotonic()
-        size = config.batch_size
-        count = size // config.noises
-        generator = checkpoint.rng_for(config.seed, self.stage, self.stage_step)
+        self.render_s = self.text_s = 0.0
+        key = (config.seed, self.stage, self.stage_step)
+        total = config.batch_size // config.noises
         drop = draw_condition_drop(
-            count, generator, drop_both=config.drop_both, drop_context=config.drop_context
+            total, rng_for(*key, 0), drop_both=config.drop_both, drop_context=config.drop_context
         )
-        examples = self._examples(mixture, count)
-        drawn = time.monotonic()
+        share = self.processes.share(total)
+        examples = next(self._stream)
+        self.text_s += time.monotonic() - began
+        size = len(share) // config.accumulate
+        parts = []
+        for number in range(config.accumulate):
+            rows = share[number * size : (number + 1) * size]
+            own = examples[number * size : (number + 1) * size]
+            last = number == config.accumulate - 1
+            with nullcontext() if last else self.processes.gradients_later(self.module):
+                parts.append(self._backward(own, rows, drop, key))
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
+        norm = float(whole(norm))
+        if norm == norm and norm != float("inf"):
+            self._update()
+        else:
+            self._skip(parts)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.images += config.batch_size
+        self.stage_step += 1
+        stage = config.stages[self.stage].name
+        self.seen[stage] = self.seen.get(stage, 0) + config.batch_size
+        for batch, draws, losses in parts:
+            tasks = [task for task in batch.tasks for _ in range(config.noises)]
+            self.record.losses(losses.tolist(), draws.timesteps.tolist(), tasks)
+        ended = time.monotonic()
+        self.seconds += ended - began
+        self.record.figures(
+            norm=norm, render_s=self.render_s, text_s=self.text_s, step_s=ended - began
+        )
+
+    def _backward(
+        self,
+        examples: Sequence[Example],
+        rows: range,
+        drop: ConditionDrop,
+        key: tuple[int, ...],
+    ) -> tuple[Batch, Draws, Tensor]:
+        """Adds the gradient of a partial batch; returns it with its draws and losses."""
+        config = self.config
+        began = time.monotonic()
         batch = make_batch(
             examples,
             self.world.atlas,
             config.size,
             device=self.device,
-            drop_text=drop.text.tolist(),
-            drop_context=drop.context.tolist(),
+            drop_text=drop.text[rows.start : rows.stop].tolist(),
+            drop_context=drop.context[rows.start : rows.stop].tolist(),
         )
         rendered = time.monotonic()
         encoded = encode_batch(
             batch, self.encoder, device=self.device, channels_last=config.channels_last
         )
-        ready = time.monotonic()
-        with self._precision():
-            loss = step_loss(
-                self.model,
-                self.scheduler,
-                encoded,
-                generator,
-                timestep_shift=config.timestep_shift,
-                noises=config.noises,
-            )
-        loss.mean.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.images)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.ema.step(self.model.parameters())
-        self.images += size
-        self.stage_step += 1
-        # Reading the figures waits for an accelerator, so it comes before the clock.
-        norm, losses = float(norm), loss.per_sample.tolist()
-        ended = time.monotonic()
-        self.seconds += ended - began
-        self._remember(
-            losses,
-            loss.timesteps.tolist(),
-            [task for task in batch.tasks for _ in range(config.noises)],
-            norm=norm,
-            render_s=rendered - drawn,
-            text_s=drawn - began + ready - rendered,
-            step_s=ended - began,
+        self.render_s += rendered - began
+        self.text_s += time.monotonic() - rendered
+        draws = draw(
+            *key,
+            rows=range(rows.start * config.noises, rows.stop * config.noises),
+            total=config.batch_size,
+            shape=encoded.images.shape[1:],
+            shift=config.timestep_shift,
+            device=self.device,
         )
+        if not self.step_work:
+            self.step_work = config.accumulate * step_work(self.model, encoded, draws)
+        with self._precision():
+            losses = self.module(encoded, draws)
+        # Processes take the mean of their gradients, partial batches add up.
+        (losses.sum() * (self.processes.count / config.batch_size)).backward()
+        return batch, draws, losses.detach()
 
-    def _examples(self, mixture: Mixture, count: int) -> list[Example]:
-        """The step's examples, with their texts encoded and kept.
+    def _update(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.images)
+        self.optimizer.step()
+        self.average.update()
 
-        Those of `_AHEAD` steps are encoded together: texts are encoded in blocks of like length,
-        which few texts leave half empty.
-        """
-        place = (self.stage, self.stage_step)
-        if place not in self._ahead:
-            first = self.stage_step * count
-            drawn = mixture.examples(first, first + _AHEAD * count)
-            self.encoder([example.text for example in drawn])
-            self._ahead = {
-                (self.stage, self.stage_step + step): drawn[step * count : (step + 1) * count]
-                for step in range(_AHEAD)
-            }
-        return self._ahead.pop(place)
+    def _skip(self, parts: Sequence[tuple[Batch, Draws, Tensor]]) -> None:
+        """Leaves the weights as they are, and keeps the step's batches."""
+        self.skipped += 1
+        name = f"images-{self.images:09d}-process-{self.processes.rank}"
+        kept = [
+            keep_for_inspection(self.folder / "skipped", f"{name}-part-{number}", *part)
+            for number, part in enumerate(parts)
+        ]
+        if self.skipped > self.config.skip_limit:
+            raise TrainingDivergedError(
+                f"{self.skipped} steps had a loss or gradient that is not finite (skip_limit="
+                f"{self.config.skip_limit}); the last one's batch is in {kept[0]}: lower "
+                "learning_rate or gradient_clip and go on from the last checkpoint"
+            )
 
     def _precision(self) -> Any:
         if self.config.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _remember(
-        self,
-        losses: Sequence[float],
-        timesteps: Sequence[int],
-        tasks: Sequence[str],
-        **figures: float,
-    ) -> None:
-        """Keeps the step's figures for the next line of the log."""
-        for name, value in figures.items():
-            self._window[name].append(value)
-        for task, value, step in zip(tasks, losses, timesteps, strict=True):
-            self._window["loss"].append(value)
-            self._window[f"loss/{task}"].append(value)
-            self._window[f"loss/noise{step * 4 // 1000}"].append(value)
-
     def _log(self, stage: str) -> float:
-        """Writes one line of means to log.jsonl; returns the mean loss."""
-        means = {name: sum(values) / len(values) for name, values in self._window.items()}
-        line = {"stage": stage, "images": self.images, "seconds": round(self.seconds, 1)}
-        line["images_per_s"] = round(self.config.batch_size / means["step_s"], 2)
-        line |= {name: round(value, 5) for name, value in means.items()}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        self._window.clear()
+        """Writes one line of means to the log; returns the mean loss."""
+        means = self.record.means(self.processes)
+        if self.processes.first:
+            line = {"stage": stage, "images": self.images, "seconds": round(self.seconds, 1)}
+            line["images_per_s"] = round(self.config.batch_size / means["step_s"], 2)
+            line["skipped"] = self.skipped
+            if self.step_work and self.machine_rate:
+                line["gflops"] = round(self.step_work / means["step_s"], 1)
+                line["share_of_machine"] = round(line["gflops"] / self.machine_rate, 3)
+            line |= {name: round(value, 5) for name, value in means.items()}
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_line(self.folder, line)
+            figures = {name: value for name, value in line.items() if name != "stage"}
+            for tracker in self.trackers:
+                tracker.log(figures, step=self.images)
         return means["loss"]
 
     def save(self) -> None:
-        """Writes a checkpoint."""
-        names = [name for name, _ in self.model.named_parameters()]
-        checkpoint.save(
-            self.folder / "checkpoints",
-            checkpoint.TrainingState(
-                model=dict(self.model.state_dict()),
-                ema=dict(zip(names, self.ema.shadow_params, strict=True)),
-                optimizer=self.optimizer.state_dict(),
-                progress={
-                    "stage": self.stage,
-                    "stage_step": self.stage_step,
-                    "images": self.images,
-                    "seconds": self.seconds,
-                    "ema_steps": self.ema.optimization_step,
-                    "config": resolved(self.config),
-                },
-            ),
-            name=f"images-{self.images:09d}",
-        )
+        """Writes a checkpoint.
 
-    def _resume(self) -> None:
-        state = checkpoint.load_latest(self.folder / "checkpoints")
-        if state is None:
-            return
+        Raises:
+            TrainingDivergedError: A weight is not finite.
+            CheckpointError: It cannot be written.
+        """
+        weights = {name: whole(value) for name, value in self.model.state_dict().items()}
+        broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+        if broken:
+            raise TrainingDivergedError(
+                f"after {self.images:,} images {broken[0]} is not finite: nothing is saved; go on "
+                f"from the last checkpoint in {self.folder} with a lower learning_rate"
+            )
+        names = [name for name, _ in self.model.named_parameters()]
+        optimizer = self.optimizer.state_dict()
+        moments = {
+            index: {key: whole(value) for key, value in entries.items()}
+            for index, entries in optimizer["state"].items()
+        }
+        state = checkpoint.TrainingState(
+            model=weights,
+            ema={
+                name: whole(value) for name, value in zip(names, self.average.weights, strict=True)
+            },
+            optimizer={**optimizer, "state": moments},
+            progress={
+                "stage": self.stage,
+                "stage_step": self.stage_step,
+                "images": self.images,
+                "seconds": self.seconds,
+                "skipped": self.skipped,
+                "ema_steps": self.average.steps,
+                "seen": self.seen,
+                "earlier": self.earlier,
+                "facts": self.facts(),
+                "config": resolved(self.config),
+            },
+        )
+        if self.processes.first:
+            checkpoint.save(self.folder / "checkpoints", state, name=f"images-{self.images:09d}")
+        self.processes.wait()
+
+    def _check_settings(self, state: checkpoint.TrainingState) -> None:
         changed = incompatible_settings(state.progress["config"], resolved(self.config))
         if changed:
             raise CheckpointError(
                 f"the run in {self.folder} was begun with other settings ({changed}): "
                 "give the same ones, or another folder: out=…"
             )
-        self.model.load_state_dict(dict(state.model))
-        if self.config.channels_last:
-            self.model.to(memory_format=torch.channels_last)
+
+    def _resume(self, state: checkpoint.TrainingState) -> None:
+        """All but the weights, which were loaded before they were shared out."""
         self.optimizer.load_state_dict(dict(state.optimizer))
-        self._match_layouts()
-        names = [name for name, _ in self.model.named_parameters()]
-        self.ema.shadow_params = [state.ema[name].to(self.device).clone() for name in names]
-        self.ema.optimization_step = state.progress["ema_steps"]
+        # A checkpoint keeps no memory layout, and a fused optimizer walks raw memory: with a
+        # channels-last weight and a contiguous moment it would pair the wrong elements.
+        for parameter, entries in self.optimizer.state.items():
+            for key, value in entries.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    entries[key] = shared_like(value, parameter)
+        self.average.weights = [
+            shared_like(state.ema[name].to(self.device), parameter.detach())
+            for name, parameter in self.model.named_parameters()
+        ]
+        self.average.steps = state.progress["ema_steps"]
         self.stage = state.progress["stage"]
         self.stage_step = state.progress["stage_step"]
         self.images = state.progress["images"]
         self.seconds = state.progress["seconds"]
+        self.skipped = state.progress["skipped"]
+        self.seen = dict(state.progress["seen"])
+        self.earlier = state.progress["earlier"]
+        self._facts = state.progress["facts"]
 
-    def _match_layouts(self) -> None:
-        """Gives the optimizer's moments the memory layout of their parameters.
+    def facts(self) -> dict[str, Any]:
+        """What the card says of this run: as its checkpoint says it, unless it went on since."""
+        if self._facts is None or self._facts["images"] != self.images:
+            self._facts = run_facts(self.config, stages=self.seen, seconds=self.seconds)
+        return self._facts
 
-        A checkpoint keeps no layout, and a fused optimizer walks raw memory: with a channels-last
-        weight and a contiguous moment it would pair the wrong elements.
-        """
-        for parameter, entries in self.optimizer.state.items():
-            for key, value in entries.items():
-                if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
-                    entries[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-    def pipeline(self) -> InstructImagenPipeline:
-        """The network as it is, ready to sample."""
-        pipeline = InstructImagenPipeline(self.model, self.encoder, sampling_scheduler())
+    def averaged(self) -> InstructImagenPipeline:
+        """A pipeline of the averaged weights, beside the network; all processes must ask."""
+        names = [name for name, _ in self.model.named_parameters()]
+        weights = {
+            name: whole(value) for name, value in zip(names, self.average.weights, strict=True)
+        }
+        model = build_model(self.config, self.encoder.width)
+        model.load_state_dict({**model.state_dict(), **weights})
+        if self.config.channels_last:
+            model.to(memory_format=torch.channels_last)
+        pipeline = InstructImagenPipeline(model.to(self.device), self.encoder, sampling_scheduler())
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    def sheet(self) -> None:
-        """Draws the sample sheet with the averaged weights."""
-        sheet = Sheet(rows=fixed_examples(self.world.vocabulary), atlas=self.world.atlas)
-        self.ema.store(self.model.parameters())
-        self.ema.copy_to(self.model.parameters())
-        try:
-            draw_sheet(
-                self.pipeline(), sheet, self.folder / "sheets" / f"images-{self.images:09d}.png"
-            )
-        finally:
-            self.ema.restore(self.model.parameters())
-
-    def export(
-        self, folder: Path, dtype: torch.dtype = torch.float16, max_shard_size: str = "10GB"
-    ) -> None:
-        """Writes the averaged weights as a pipeline that `from_pretrained` reads.
-
-        Args:
-            folder: To be written.
-            dtype: Of the weights.
-            max_shard_size: Largest file of weights, as diffusers reads it, e.g. ``"15MB"``.
-        """
-        self.ema.store(self.model.parameters())
-        self.ema.copy_to(self.model.parameters())
-        try:
-            averaged = build_model(self.config, self.encoder.width)
-            averaged.load_state_dict(self.model.state_dict())
-        finally:
-            self.ema.restore(self.model.parameters())
-        # nn.Module's own `to`: that of ModelMixin warns about float32 modules that we do not have.
-        averaged = torch.nn.Module.to(averaged, dtype)
-        pipeline = InstructImagenPipeline(averaged, self.encoder, sampling_scheduler())
-        pipeline.save_pretrained(folder, max_shard_size=max_shard_size)
-        vocabulary = self.world.vocabulary
-        write_card(
-            folder,
-            self.config,
-            parameters=self.parameter_count,
-            images=self.images,
-            seconds=self.seconds,
-            pairs=len(vocabulary.pairs),
-            concepts=len(vocabulary.concepts),
-            styles=len(vocabulary.styles),
-            holdout=holdout().version,
-            dtype=str(dtype).removeprefix("torch."),
-        )
-
-
-def learning_rate(config: TrainConfig, images: int) -> float:
-    """The rate of the step that follows `images` images: linear warm-up, inverse-root decay."""
-    step = images // config.batch_size + 1
-    rate = config.learning_rate * min(1.0, step / max(config.warmup_steps, 1))
-    if config.decay_after and images > config.decay_after:
-        rate *= (config.decay_after / images) ** 0.5
-    return rate
-
-
-# What may change from one part of a run to the next: all else would make it another run.
-_FREE_SETTINGS = frozenset(
-    {"minutes", "out", "device", "world", "checkpoint_every", "sheet_every", "learning_rate"}
-    | {"warmup_steps", "decay_after", "gradient_clip", "ema_decay", "precision", "channels_last"}
-)
-
-
-def incompatible_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Which settings keep a run from going on: ``"batch_size: 32, now 64"``; empty if none.
-
-    The lengths of stages may change, their order and ratios may not.
-    """
-    found = [
-        f"{key}: {before.get(key)}, now {value}"
-        for key, value in now.items()
-        if key not in _FREE_SETTINGS and key != "stages" and before.get(key) != value
-    ]
-    then = [(stage["name"], stage["ratios"]) for stage in before["stages"]]
-    if then != [(stage["name"], stage["ratios"]) for stage in now["stages"]]:
-        found.append("stages")
-    return "; ".join(found)
+    def sheet(self) -> Path:
+        """Draws the sample sheet with the averaged weights, and returns its path."""
+        path = self.folder / "sheets" / f"images-{self.images:09d}.png"
+        pipeline = self.averaged()
+        if self.processes.first:
+            rows = fixed_examples(self.world.vocabulary)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_png(path, draw_sheet(pipeline, Sheet(rows=rows, atlas=self.world.atlas)))
+            if (self.folder / "config.json").is_file():
+                write_page(self.folder)
+        self.processes.wait()
+        return path

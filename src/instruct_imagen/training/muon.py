@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from instruct_imagen.training.sharding import assembled, own_part, part
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _UPDATE_RMS = 0.2
@@ -71,6 +73,9 @@ def _like_weight(matrix: Tensor, weight: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon for hidden matrices, AdamW for everything else.
 
+    Of weights that processes share out, each keeps its part of the moments; the matrices' updates
+    are put together for the orthogonalization, which each process does for itself.
+
     Args:
         named_parameters: Of the network.
         lr: Of both.
@@ -108,7 +113,8 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             used = [parameter for parameter in group["params"] if parameter.grad is not None]
             if used:
-                torch._foreach_mul_(used, 1 - group["lr"] * group["weight_decay"])
+                parts = [part(parameter) for parameter in used]
+                torch._foreach_mul_(parts, 1 - group["lr"] * group["weight_decay"])
                 (self._matrices if group["matrices"] else self._vectors)(used, group)
         return loss
 
@@ -116,32 +122,34 @@ class Muon(torch.optim.Optimizer):
         for parameter in parameters:
             if not self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in parameters]
-        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        gradients = [part(parameter.grad) for parameter in parameters]
+        momenta = [part(self.state[parameter]["momentum"]) for parameter in parameters]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         updates = list(torch._foreach_lerp(gradients, momenta, group["momentum"]))
         by_shape: dict[torch.Size, list[int]] = {}
         for index, update in enumerate(updates):
-            updates[index] = as_matrix(update)
+            updates[index] = as_matrix(assembled(update, parameters[index]))
             by_shape.setdefault(updates[index].shape, []).append(index)
         for shape, members in by_shape.items():
             stacked = torch.stack([updates[index].bfloat16() for index in members])
             rate = group["lr"] * _UPDATE_RMS * math.sqrt(shape[1])
             for index, update in zip(members, orthogonalized(stacked), strict=True):
                 parameter = parameters[index]
-                parameter.add_(_like_weight(update, parameter), alpha=-rate)
+                own = own_part(_like_weight(update, parameter), parameter)
+                part(parameter).add_(own, alpha=-rate)
 
     def _vectors(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         slow, fast = group["betas"]
         for parameter in parameters:
-            state, gradient = self.state[parameter], parameter.grad
+            state, gradient = self.state[parameter], part(parameter.grad)
             if not state:
                 state["steps"] = 0
                 state["mean"] = torch.zeros_like(parameter)
                 state["square"] = torch.zeros_like(parameter)
             state["steps"] += 1
-            state["mean"].lerp_(gradient, 1 - slow)
-            state["square"].mul_(fast).addcmul_(gradient, gradient, value=1 - fast)
-            root = (state["square"] / (1 - fast ** state["steps"])).sqrt_().add_(1e-8)
+            mean, square = part(state["mean"]), part(state["square"])
+            mean.lerp_(gradient, 1 - slow)
+            square.mul_(fast).addcmul_(gradient, gradient, value=1 - fast)
+            root = (square / (1 - fast ** state["steps"])).sqrt_().add_(1e-8)
             rate = group["lr"] / (1 - slow ** state["steps"])
-            parameter.addcdiv_(state["mean"], root, value=-rate)
+            part(parameter).addcdiv_(mean, root, value=-rate)

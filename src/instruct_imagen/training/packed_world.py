@@ -8,11 +8,13 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
@@ -20,7 +22,7 @@ from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.holdout import holdout
 from instruct_imagen.data.world.scenes import scene_rng
-from instruct_imagen.data.world.vocabulary import Vocabulary
+from instruct_imagen.data.world.vocabulary import MISDRAWN, Vocabulary
 from instruct_imagen.model.text import TextEncoder, starter_encoder_folder
 from instruct_imagen.recipes.config import RecipeError, TrainConfig
 from instruct_imagen.training.build import build_world
@@ -28,7 +30,12 @@ from instruct_imagen.training.build import build_world
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
 _TOKENIZER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
 _SETTINGS = "world.json"
+_PACKED_FILES = ("atlas.npz", _SETTINGS, "model.safetensors", *_TOKENIZER_FILES)
 _SAMPLED_TEXTS = 20_000
+# What reading a damaged archive, or what was in it, raises.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError, SafetensorError,
+)  # fmt: skip
 LARGEST = 40_000_000
 """Bytes of a packed world, which has to travel."""
 
@@ -71,7 +78,7 @@ def pack_world(config: TrainConfig, path: Path) -> Path:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         packed = folder / "packed.zip"
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            for file in ("atlas.npz", _SETTINGS, "model.safetensors", *_TOKENIZER_FILES):
+            for file in _PACKED_FILES:
                 archive.write(folder / file, file)
         if packed.stat().st_size > LARGEST:
             raise RecipeError(
@@ -140,27 +147,36 @@ def read_packed_world(path: Path, config: TrainConfig, *, dtype: torch.dtype) ->
     """Reads what `pack_world` wrote for this recipe; the text encoder computes in `dtype`.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        zipfile.BadZipFile: It is damaged.
-        RecipeError: It was packed for other settings, or holds what must not be trained on.
+        RecipeError: There is no such file, it is damaged or something else, was packed for other
+            settings, or holds what must not be trained on.
     """
     folder = Path(tempfile.mkdtemp(prefix="instruct-imagen-world-"))
     try:
         with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)
+            for file in _PACKED_FILES:
+                archive.extract(file, folder)
         atlas = Atlas.load(folder / "atlas.npz")
         settings = json.loads((folder / _SETTINGS).read_text())
         encoder = TextEncoder(max_markers=config.max_markers, folder=folder, dtype=dtype)
+        given = {key: settings[key] for key in _settings(config)}
+    except FileNotFoundError as error:
+        raise RecipeError(f"world={path} does not exist: see instruct-imagen world pack") from error
+    except _DAMAGE as error:
+        cause = str(error).replace(str(folder), str(path))
+        raise RecipeError(
+            f"world={path} is no whole packed world ({cause}): make one with instruct-imagen "
+            "world pack"
+        ) from error
     finally:
         shutil.rmtree(folder)
     for key, value in _settings(config).items():
-        if settings[key] != value:
+        if given[key] != value:
             raise RecipeError(
-                f"{path} was packed with {key}={settings[key]}, the recipe has {value}: "
+                f"{path} was packed with {key}={given[key]}, the recipe has {value}: "
                 "pack it anew with the recipe's settings"
             )
     held = holdout()
     for concept, style in atlas.pairs:
-        if concept in held.concepts or style == held.style:
+        if concept in held.concepts or style == held.style or (concept, style) in MISDRAWN:
             raise RecipeError(f"{path} holds the held-out {concept} ({style}): pack the world anew")
     return World(atlas=atlas, vocabulary=Vocabulary(atlas.pairs), encoder=encoder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,9 +13,12 @@ from instruct_imagen.data.example import Picture
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.evaluation.cases import Rows, to_instruction
-from instruct_imagen.images import save_png
 from instruct_imagen.instruction import Instruction
 from instruct_imagen.pipeline import InstructImagenPipeline
+
+_COLUMNS = ("[ref#1]", "[ref#2]", "truth", "result", "no refs", "other refs")
+_PART = 64
+"""Pixels of a picture on the sheet, at least: as wide as the names of the columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +34,8 @@ class Sheet:
     atlas: Atlas
 
 
-def draw_sheet(
-    pipeline: InstructImagenPipeline, sheet: Sheet, path: Path, *, steps: int = 20, scale: int = 2
-) -> None:
-    """Samples all instructions three times and writes one PNG.
+def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 20) -> Image.Image:
+    """Samples all instructions three times and shows them in one picture.
 
     A cell of the sheet shows, from left to right: up to two references | the true answer | the
     result | the result without its references | the result with the next example's references.
@@ -43,9 +43,7 @@ def draw_sheet(
     Args:
         pipeline: What draws.
         sheet: The instructions.
-        path: PNG to be written.
         steps: Sampling steps.
-        scale: Enlargement.
     """
     size = pipeline.size
     flat = [example for _, row in sheet.rows for example in row]
@@ -76,7 +74,7 @@ def draw_sheet(
         parts += [targets[index], with_results[index]]
         parts += [blank, blank] if place is None else [without[place], with_swapped[place]]
         cells.append(np.concatenate(parts, axis=1))
-    _write(path, [title for title, _ in sheet.rows], cells, width, scale)
+    return _drawn([title for title, _ in sheet.rows], cells, width, max(-(-_PART // size), 1))
 
 
 def _unmarked(text: str) -> str:
@@ -111,22 +109,25 @@ def _sample(
     return images
 
 
-def _write(path: Path, titles: list[str], cells: list[np.ndarray], width: int, scale: int) -> None:
-    """Rows of cells with their titles above them."""
+def _drawn(titles: list[str], cells: list[np.ndarray], width: int, scale: int) -> Image.Image:
+    """Rows of cells with their titles above them, under the columns' names."""
     title_height, gap = 12, 6
     height, cell_width = cells[0].shape[0] * scale, cells[0].shape[1] * scale
     canvas = Image.new(
         "RGB",
-        (width * (cell_width + gap), len(titles) * (height + title_height)),
+        (width * (cell_width + gap), title_height + len(titles) * (height + title_height)),
         "white",
     )
     pen = ImageDraw.Draw(canvas)
+    for column in range(width):
+        for place, name in enumerate(_COLUMNS):
+            left = column * (cell_width + gap) + place * cell_width // len(_COLUMNS)
+            pen.text((left + 2, 0), name, fill="black")
     for row, title in enumerate(titles):
-        top = row * (height + title_height)
+        top = title_height + row * (height + title_height)
         pen.text((2, top), title, fill="black")
         for column in range(width):
             image = Image.fromarray(cells[row * width + column])
             image = image.resize((cell_width, height), Image.Resampling.NEAREST)
             canvas.paste(image, (column * (cell_width + gap), top + title_height))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_png(path, canvas)
+    return canvas

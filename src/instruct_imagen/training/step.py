@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 import torch
-from diffusers import DDPMScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from instruct_imagen.data.batch import Batch
-from instruct_imagen.diffusion.objective import add_noise, draw_timesteps, per_sample_loss
+from instruct_imagen.diffusion.objective import add_noise, per_sample_loss, training_scheduler
 from instruct_imagen.images import uint8_to_signed
 from instruct_imagen.model.text import TextEncoder, TextStates
 from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
+from instruct_imagen.training.draws import Draws
+from instruct_imagen.training.speed import work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,21 +30,6 @@ class Encoded:
     images: Tensor
     text: TextStates
     references: ReferenceBatch
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepLoss:
-    """Losses of a step.
-
-    Attributes:
-        mean: Scalar to be differentiated.
-        per_sample: (B,) detached.
-        timesteps: (B,) int64.
-    """
-
-    mean: Tensor
-    per_sample: Tensor
-    timesteps: Tensor
 
 
 def encode_batch(
@@ -69,34 +56,67 @@ def encode_batch(
     )
 
 
-def step_loss(
-    model: InstructUNet,
-    scheduler: DDPMScheduler,
-    encoded: Encoded,
-    generator: torch.Generator,
-    *,
-    timestep_shift: float,
-    noises: int = 1,
-) -> StepLoss:
-    """The v loss of [Hu24] A.2.2 on one batch.
+class TrainingStep(nn.Module):
+    """The network with its loss: what is wrapped where several processes train together.
 
     Args:
         model: Predicts v.
-        scheduler: From `diffusion.objective.training_scheduler`.
-        encoded: The batch.
-        generator: On the CPU; all noise and timesteps of the step come from it.
-        timestep_shift: See `draw_timesteps`.
-        noises: Draws of noise and timestep an example; they share its text and encoded references.
-            Per-sample figures come example by example, `noises` of each.
     """
-    images = encoded.images.repeat_interleave(noises, dim=0)
-    steps = draw_timesteps(len(images), generator, shift=timestep_shift).to(images.device)
-    noise = torch.randn(images.shape, generator=generator).to(images.device)
-    noise = noise.contiguous(memory_format=torch.channels_last)
-    noised = add_noise(scheduler, images, noise, steps)
-    context = model.encode_context(encoded.references, tuple(images.shape[-2:]))
-    predicted = model(
-        noised.sample, noised.timesteps, encoded.text.repeated(noises), context.repeated(noises)
-    )
-    losses = per_sample_loss(predicted, noised.target)
-    return StepLoss(mean=losses.mean(), per_sample=losses.detach(), timesteps=steps)
+
+    def __init__(self, model: InstructUNet) -> None:
+        super().__init__()
+        self.model = model
+        self.scheduler = training_scheduler()
+
+    def forward(self, encoded: Encoded, draws: Draws) -> Tensor:
+        """The v loss of [Hu24] A.2.2, sample by sample.
+
+        Args:
+            encoded: The batch of B examples.
+            draws: Of a multiple of B samples: each example is seen with so many draws of noise,
+                which share its text and encoded references.
+
+        Returns:
+            (samples,) float32, example by example.
+        """
+        noises = len(draws.noise) // len(encoded.images)
+        images = encoded.images.repeat_interleave(noises, dim=0)
+        noise = draws.noise.contiguous(memory_format=torch.channels_last)
+        noised = add_noise(self.scheduler, images, noise, draws.timesteps)
+        context = self.model.encode_context(encoded.references, tuple(images.shape[-2:]))
+        predicted = self.model(
+            noised.sample, noised.timesteps, encoded.text.repeated(noises), context.repeated(noises)
+        )
+        losses = per_sample_loss(predicted, noised.target)
+        if not encoded.references.slots:
+            # Each weight gets a gradient at each step, in every process.
+            losses = losses + 0.0 * sum(weight.sum() for weight in self.model.reference_weights())
+        return losses
+
+
+def step_work(model: InstructUNet, encoded: Encoded, draws: Draws) -> float:
+    """GFLOP of the network on a batch, forward and backward.
+
+    Computes nothing: a network and a batch of the same shapes, without values, are counted in
+    place of the training's own, whose results counting could change.
+
+    Args:
+        model: The network of a training.
+        encoded: A batch.
+        draws: Its draws.
+    """
+    settings = {name: value for name, value in model.config.items() if not name.startswith("_")}
+    with torch.device("meta"):
+        shapes = TrainingStep(InstructUNet(**settings))
+    batch, noise = _without_values(encoded), _without_values(draws)
+    return work(lambda: shapes(batch, noise).sum().backward())
+
+
+def _without_values(value: Any) -> Any:
+    """The same with all tensors on the meta device."""
+    if isinstance(value, Tensor):
+        return value.to("meta")
+    if is_dataclass(value):
+        parts = {field.name: getattr(value, field.name) for field in fields(value)}
+        return replace(value, **{name: _without_values(part) for name, part in parts.items()})
+    return value

@@ -1,0 +1,69 @@
+"""All randomness of training, as functions of whole numbers: a resumed run draws the same.
+
+What a sample draws depends on its number in the step alone, so neither the number of processes nor
+of partial batches changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from instruct_imagen.diffusion.objective import draw_timesteps
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed in [0, 2^63) that depends on all of these numbers and their order."""
+    mixed = 0x9E3779B97F4A7C15
+    for number in numbers:
+        mixed = ((mixed ^ (number + 1)) * 0xBF58476D1CE4E5B9) & (2**63 - 1)
+        mixed ^= mixed >> 31
+    return mixed
+
+
+def rng_for(*numbers: int) -> torch.Generator:
+    """A CPU generator that depends on these numbers alone, e.g. (seed, stage, step)."""
+    return torch.Generator().manual_seed(seed_of(*numbers))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """Noise and its level for B samples.
+
+    Attributes:
+        timesteps: (B,) int64.
+        noise: (B, C, H, W) float32, standard normal.
+    """
+
+    timesteps: Tensor
+    noise: Tensor
+
+
+def draw(
+    *key: int,
+    rows: Sequence[int],
+    total: int,
+    shape: Sequence[int],
+    shift: float,
+    device: torch.device | str = "cpu",
+) -> Draws:
+    """The draws of some samples of a step.
+
+    Args:
+        *key: Of the step: seed, stage, step, …
+        rows: Numbers of the B samples among all of the step.
+        total: How many samples the step has; their timesteps are stratified together.
+        shape: (C, H, W).
+        shift: See `draw_timesteps`.
+        device: Where they are needed. A kind of device has noise of its own.
+    """
+    steps = draw_timesteps(total, rng_for(*key, 1), shift=shift)
+    noise = torch.empty(len(rows), *shape, device=device)
+    generator = torch.Generator(device)
+    for place, row in enumerate(rows):
+        generator.manual_seed(seed_of(*key, 2, row))
+        noise[place].normal_(generator=generator)
+    return Draws(timesteps=steps[list(rows)].to(device), noise=noise)

@@ -1,0 +1,47 @@
+"""What a run's settings say of a moment of it, and which of them may change when it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from instruct_imagen.recipes.config import TrainConfig
+
+
+def learning_rate(config: TrainConfig, images: int) -> float:
+    """The rate of the step that follows `images` images.
+
+    Linear warm-up, inverse-root decay, and at the end of the last stage a linear fall to 0.
+    """
+    step = images // config.batch_size + 1
+    rate = config.learning_rate * min(1.0, step / max(config.warmup_steps, 1))
+    if config.decay_after and images > config.decay_after:
+        rate *= (config.decay_after / images) ** 0.5
+    left = max(sum(stage.images for stage in config.stages) - images, 0)
+    if left < config.cooldown:
+        rate *= left / config.cooldown
+    return rate
+
+
+# What may change from one part of a run to the next: all else would make it another run.
+_FREE_SETTINGS = frozenset(
+    {"minutes", "out", "device", "world", "checkpoint_every", "sheet_every", "learning_rate"}
+    | {"warmup_steps", "decay_after", "gradient_clip", "ema_decay", "precision", "channels_last"}
+    | {"workers", "parallel", "accumulate", "skip_limit", "trackers"}
+)
+
+
+def incompatible_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Which settings keep a run from going on: ``"batch_size: 32, now 64"``; empty if none.
+
+    The lengths of stages may change, their order and ratios may not.
+    """
+    found = [
+        f"{key}: {before.get(key)}, now {value}"
+        for key, value in now.items()
+        if key not in _FREE_SETTINGS and key != "stages" and before.get(key) != value
+    ]
+    then = [(stage["name"], stage["ratios"]) for stage in before["stages"]]
+    if then != [(stage["name"], stage["ratios"]) for stage in now["stages"]]:
+        found.append("stages")
+    return "; ".join(found)

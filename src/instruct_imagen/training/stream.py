@@ -1,0 +1,63 @@
+"""The examples of a stage, step by step, drawn and encoded ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from torch.utils.data import DataLoader, Dataset
+
+from instruct_imagen.data.example import Example
+from instruct_imagen.data.mixture import Mixture
+from instruct_imagen.model.text import TextEncoder
+
+_AHEAD = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepExamples(Dataset):
+    """The examples of each step, of one process.
+
+    Attributes:
+        mixture: Of the stage.
+        count: Examples of a step, in all processes.
+        share: Which of them are this process's.
+    """
+
+    mixture: Mixture
+    count: int
+    share: range
+
+    def __getitem__(self, step: int) -> list[Example]:
+        """Those of a step of the stage, from 0."""
+        first = step * self.count + self.share.start
+        return self.mixture.examples(first, first + len(self.share))
+
+
+def stream(
+    examples: StepExamples, steps: range, encoder: TextEncoder, *, workers: int
+) -> Iterator[list[Example]]:
+    """The examples of each step, with their texts encoded and kept.
+
+    Those of several steps are encoded together: texts are encoded in blocks of like length, which
+    few texts leave half empty.
+
+    Args:
+        examples: Of all steps.
+        steps: Which of them.
+        encoder: Keeps what it has encoded.
+        workers: Processes that draw them ahead; 0 draws them here.
+    """
+    loader = DataLoader(
+        examples, batch_size=None, sampler=steps, num_workers=workers, collate_fn=_as_it_is
+    )
+    drawn = iter(loader)
+    while ahead := list(islice(drawn, _AHEAD)):
+        encoder([example.text for step in ahead for example in step])
+        yield from ahead
+
+
+def _as_it_is(examples: list[Example]) -> list[Example]:
+    """What a loader of whole steps does to them."""
+    return examples
