@@ -25,12 +25,12 @@ from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.data.world.vocabulary import Vocabulary, heldout_vocabulary
-from instruct_imagen.diffusion.objective import training_scheduler
 from instruct_imagen.evaluation.cases import CASE_SEED
 from instruct_imagen.recipes import recipe
 from instruct_imagen.training.build import recipe_vocabulary
 from instruct_imagen.training.card import code_commit
-from instruct_imagen.training.step import encode_batch, step_loss
+from instruct_imagen.training.draws import draw
+from instruct_imagen.training.step import TrainingStep, encode_batch
 
 BATCH = 32
 NOISES = 4
@@ -55,21 +55,18 @@ def losses(
 ) -> list[float]:
     """The v loss of each example, a mean of `NOISES` draws that depend on its place alone."""
     found: list[float] = []
+    step = TrainingStep(pipeline.unet)
     for start in range(0, len(examples), BATCH):
         part = examples[start : start + BATCH]
         batch = make_batch(part, atlas, pipeline.size, drop_context=[drop] * len(part))
         encoded = encode_batch(
             batch, pipeline.text_encoder, device=torch.device("cpu"), channels_last=True
         )
-        loss = step_loss(
-            pipeline.unet,
-            training_scheduler(),
-            encoded,
-            torch.Generator().manual_seed(start),
-            timestep_shift=1.0,
-            noises=NOISES,
+        samples = len(part) * NOISES
+        draws = draw(
+            start, rows=range(samples), total=samples, shape=encoded.images.shape[1:], shift=1.0
         )
-        found += loss.per_sample.reshape(-1, NOISES).mean(dim=1).tolist()
+        found += step(encoded, draws).reshape(-1, NOISES).mean(dim=1).tolist()
     return found
 
 

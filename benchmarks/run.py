@@ -12,29 +12,18 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from instruct_imagen import InstructImagenPipeline, Instruction, Reference
-from instruct_imagen.data.mixture import Mixture
-from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.recipes import override, recipe
 from instruct_imagen.training.card import code_commit, machine_name
 from instruct_imagen.training.loop import Trainer
+from instruct_imagen.training.speed import convolution_rate, product_rate, seconds
 
 STEPS = 20
-
-
-def seconds(action: Callable[[], Any]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -130,38 +119,21 @@ def peak_memory() -> dict[str, float]:
     return found
 
 
-def machine_rates(dtype: torch.dtype) -> dict[str, float]:
-    """GFLOP/s of a convolution and a matrix product, forward only."""
-    images = torch.randn(32, 192, 16, 16).to(dtype, memory_format=torch.channels_last)
-    convolution = torch.nn.Conv2d(192, 192, 3, padding=1)
-    convolution = convolution.to(dtype).to(memory_format=torch.channels_last)
-    left, right = torch.randn(2048, 1024).to(dtype), torch.randn(1024, 1024).to(dtype)
-    with torch.no_grad():
-        conv = [seconds(lambda: convolution(images)) for _ in range(15)][3:]
-        gemm = [seconds(lambda: left @ right) for _ in range(15)][3:]
-    return {
-        "conv": 2 * 9 * 192 * 192 * 256 * 32 / statistics.median(conv) / 1e9,
-        "gemm": 2 * 2048 * 1024 * 1024 / statistics.median(gemm) / 1e9,
-    }
-
-
 def training(steps: int, folder: Path) -> dict[str, Any]:
     """Images/s of stage 2, the share of a step that data takes, and its work.
 
-    The work is that of the network and of the optimizer's matrix products, without the text
-    encoder's.
+    The work is that of the network, without the optimizer's and the text encoder's.
     """
     trainer = Trainer(override(recipe("starter"), [f"out={folder}"]))
     size = trainer.config.batch_size
-    stage = trainer.config.stages[-1]
-    mixture = Mixture(all_tasks(), stage.ratios, trainer.world.vocabulary, seed=0)
-    trainer._step(mixture)  # which encodes the texts of the next one too
-    with FlopCounterMode(display=False) as flops:
-        trainer._step(mixture)
-    trainer._window.clear()
+    trainer.stage = len(trainer.config.stages) - 1
+    trainer.begin_stage()
+    trainer.step()  # which encodes the texts of the next one too
+    gflop = trainer.step_work
+    trainer.record.window.clear()
     for _ in range(steps):
-        trainer._step(mixture)
-    window = trainer._window
+        trainer.step()
+    window = trainer.record.window
     # Means, not medians: one step in several encodes the texts of all of them.
     step, rendering, text = (
         statistics.mean(window[name]) for name in ("step_s", "render_s", "text_s")
@@ -171,8 +143,8 @@ def training(steps: int, folder: Path) -> dict[str, Any]:
         "step_s": spread(window["step_s"]),
         "share_rendering": rendering / step,
         "share_text": text / step,
-        "gflop_an_image": flops.get_total_flops() / size / 1e9,
-        "gflops": flops.get_total_flops() / step / 1e9,
+        "gflop_an_image": gflop / size,
+        "gflops": gflop / step,
         "precision": trainer.config.precision,
         "parameters": trainer.parameter_count,
     }
@@ -191,7 +163,10 @@ def main() -> None:
     figures: dict[str, Any] = {
         "commit": code_commit(),
         "machine": machine_name("cpu"),
-        "rates_gflops": {name: machine_rates(dtype) for name, dtype in dtypes.items()},
+        "rates_gflops": {
+            name: {"conv": convolution_rate(dtype), "gemm": product_rate(dtype)}
+            for name, dtype in dtypes.items()
+        },
         "per_step": per_step(chosen.repeats),
         "sampling": sampling(chosen.repeats),
         "training": training(chosen.steps, chosen.out.parent / "bench-run"),

@@ -55,19 +55,44 @@ def test_a_name_that_stands_is_not_written_again_and_remains_of_a_crash_go(tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["LATEST", "a", "b"]
 
 
+def test_a_damaged_later_checkpoint_goes_and_the_one_in_use_stays(tmp_path):
+    for value, name in enumerate("bd", start=1):
+        checkpoint.save(tmp_path, state(value), name=name)
+    (tmp_path / "d/state.json").write_text("{}")
+    (tmp_path / "best").mkdir()  # a user's own
+    with pytest.warns(UserWarning, match="going on from checkpoint b"):
+        assert checkpoint.load_latest(tmp_path).progress == {"images": 1}
+    checkpoint.save(tmp_path, state(3), name="c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["LATEST", "b", "best", "c"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"gone"])
+def test_a_damaged_pointer_does_not_begin_anew(tmp_path, content):
+    for value, name in enumerate("ab", start=1):
+        checkpoint.save(tmp_path, state(value), name=name)
+    (tmp_path / "LATEST").write_bytes(content)
+    with pytest.warns(UserWarning, match="going on from checkpoint b"):
+        assert checkpoint.load_latest(tmp_path).progress == {"images": 2}
+
+
 def test_nothing_yet_and_something_broken(tmp_path):
     assert checkpoint.load_latest(tmp_path) is None
     path = checkpoint.save(tmp_path, state(1), name="a")
     (path / "model.safetensors").write_bytes(b"broken")
-    with pytest.raises(checkpoint.CheckpointError, match=r"checkpoint .*a cannot be read"):
+    with pytest.raises(checkpoint.CheckpointError, match=r"checkpoint .*a is damaged .*no other"):
         checkpoint.load_latest(tmp_path)
 
 
-def test_generators_depend_on_all_their_numbers():
-    draws = {
-        tuple(torch.rand(2, generator=checkpoint.rng_for(*numbers)).tolist())
-        for numbers in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 2)]
-    }
-    assert len(draws) == 5
-    again = [torch.rand(2, generator=checkpoint.rng_for(0, 1, 2)) for _ in range(2)]
-    assert torch.equal(again[0], again[1])
+@pytest.mark.parametrize("file", ["model", "ema", "optimizer", "state"])
+def test_one_changed_bit_is_found_and_the_checkpoint_before_is_used(tmp_path, file):
+    checkpoint.save(tmp_path, state(1), name="a")
+    path = checkpoint.save(tmp_path, state(2), name="b")
+    damaged = next(path.glob(f"{file}.*"))
+    content = bytearray(damaged.read_bytes())
+    content[-3] ^= 1
+    damaged.write_bytes(content)
+    with pytest.warns(UserWarning, match=rf"checkpoint .*b is damaged \({damaged.name} is not"):
+        assert checkpoint.load_latest(tmp_path).progress == {"images": 1}
+    # The run comes to the same place again, and writes what was damaged anew.
+    checkpoint.save(tmp_path, state(2), name="b")
+    assert checkpoint.load_latest(tmp_path).progress == {"images": 2}

@@ -10,24 +10,16 @@ from instruct_imagen.data.batch import make_batch
 from instruct_imagen.data.mixture import PAPER_RATIOS, Mixture
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.model.text import TextEncoder
-from instruct_imagen.pipeline import InstructImagenPipeline
+from instruct_imagen.pipeline import InstructImagenPipeline, ModelError
 from instruct_imagen.recipes import RecipeError, override, recipe
 from instruct_imagen.training import checkpoint
-from instruct_imagen.training.build import build_model, build_optimizer
+from instruct_imagen.training.build import build_model, build_optimizer, initial_weights
 from instruct_imagen.training.checkpoint import CheckpointError
-from instruct_imagen.training.loop import Trainer, learning_rate
+from instruct_imagen.training.export import export
+from instruct_imagen.training.loop import Trainer
 from instruct_imagen.training.packed_world import pack_world
-
-TINY = [
-    "size=16", "channels=16,32", "head_dim=16", "batch_size=4", "concepts=12", "min_styles=8",
-    "warmup_steps=2", "sheet_every=0", "checkpoint_every=0",
-    "pretrain.images=8", "retrieval.images=8", "layouts.images=8", "subjects.images=8",
-    "instruct.images=8",
-]  # fmt: skip
-
-
-def tiny(out, *settings):
-    return override(recipe("starter"), [*TINY, f"out={out}", *settings])
+from instruct_imagen.training.settings import learning_rate
+from tests.training.runs import tiny
 
 
 def weights(trainer):
@@ -60,7 +52,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, settings):
     assert second.images == whole.images == 40
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(second)[name]), name
-    for one, other in zip(whole.ema.shadow_params, second.ema.shadow_params, strict=True):
+    for one, other in zip(whole.average.weights, second.average.weights, strict=True):
         assert torch.equal(one, other)
 
 
@@ -78,13 +70,13 @@ def test_a_run_leaves_checkpoint_sheet_config_and_a_usable_pipeline(tmp_path):
         "instruct",
     ]
     assert lines[-1]["images"] == 40
-    trainer.export(tmp_path / "exported", torch.float32)
+    export(trainer, tmp_path / "exported", dtype=torch.float32)
     pipeline = InstructImagenPipeline.from_pretrained(tmp_path / "exported")
     card = (tmp_path / "exported/README.md").read_text()
-    assert "| images seen in training | 40 (steps: 10 of 4) |" in card
+    assert "| images seen in training | 40 (steps: 10) |" in card
     assert "pretrain 8, retrieval 8, layouts 8, subjects 8, instruct 8" in card
     for name, parameter in zip(
-        dict(trainer.model.named_parameters()), trainer.ema.shadow_params, strict=True
+        dict(trainer.model.named_parameters()), trainer.average.weights, strict=True
     ):
         assert torch.equal(pipeline.unet.get_parameter(name), parameter), name
 
@@ -144,16 +136,35 @@ def test_a_run_does_not_go_on_with_other_settings(tmp_path):
     Trainer(tiny(tmp_path / "run", "minutes=1", "instruct.images=16", "learning_rate=1e-4"))
 
 
+def test_a_finished_run_can_be_lengthened(tmp_path):
+    Trainer(tiny(tmp_path / "run")).run()
+    longer = Trainer(tiny(tmp_path / "run", "instruct.images=16"))
+    assert longer.images == 40
+    longer.run()
+    assert longer.images == 48
+    whole = Trainer(tiny(tmp_path / "whole", "instruct.images=16"))
+    whole.run()
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(longer)[name]), name
+
+
+def test_the_card_says_what_was_trained_and_not_what_export_is_told(tmp_path):
+    Trainer(tiny(tmp_path / "run", "seed=3")).run()
+    again = Trainer(tiny(tmp_path / "run", "seed=3", "pretrain.images=24"))
+    assert again.facts()["stages"]["pretrain"] == 8
+    assert again.facts()["changed"]["seed"] == 3
+
+
 def test_a_signal_saves_and_stops(tmp_path):
     trainer = Trainer(tiny(tmp_path / "run", "instruct.images=400000"))
-    step = trainer._step
+    step = trainer.step
 
-    def interrupted(mixture):
-        step(mixture)
+    def interrupted():
+        step()
         if trainer.images == 12:
             signal.raise_signal(signal.SIGTERM)
 
-    trainer._step = interrupted
+    trainer.step = interrupted
     before = signal.getsignal(signal.SIGTERM)
     trainer.run()
     assert trainer.images == 12
@@ -169,6 +180,12 @@ def test_the_rate_rises_then_falls_with_the_root():
     assert learning_rate(constant, 10**9) == 0.01
 
 
+def test_the_rate_falls_to_nothing_at_the_end_of_the_last_stage():
+    config = tiny("unused", "warmup_steps=0", "decay_after=0", "cooldown=16", "learning_rate=0.01")
+    rates = [learning_rate(config, images) for images in (20, 24, 28, 36, 40, 44)]
+    assert rates == pytest.approx([0.01, 0.01, 0.0075, 0.0025, 0, 0])
+
+
 def test_the_network_of_a_run_can_be_trained_in_bf16_and_sampled_in_float32(tmp_path):
     """The frozen encoder computes in bf16 while training and in float32 once exported."""
     trainer = Trainer(tiny(tmp_path / "run", "precision=bf16"))
@@ -178,3 +195,60 @@ def test_the_network_of_a_run_can_be_trained_in_bf16_and_sampled_in_float32(tmp_
     assert ours.dtype == theirs.dtype == torch.float32
     similar = torch.nn.functional.cosine_similarity(ours, theirs, dim=-1)
     assert similar[theirs.abs().sum(-1) > 0].min() > 0.999
+
+
+def test_a_run_begins_with_the_weights_of_a_saved_pipeline(tmp_path):
+    first = Trainer(tiny(tmp_path / "first"))
+    first.run()
+    export(first, tmp_path / "model", dtype=torch.float32)
+    second = Trainer(tiny(tmp_path / "second", f"init={tmp_path / 'model'}", "seed=1"))
+    assert second.images == 0
+    for mine, averaged in zip(second.model.parameters(), first.average.weights, strict=True):
+        assert torch.equal(mine, averaged)
+    for mine, average in zip(second.model.parameters(), second.average.weights, strict=True):
+        assert torch.equal(mine, average)
+    second.run()
+    # Both runs are on the card.
+    (tmp_path / "again").mkdir()
+    export(second, tmp_path / "again")
+    runs = json.loads((tmp_path / "again/training.json").read_text())
+    assert [run["images"] for run in runs] == [40, 40]
+    assert (
+        "| images seen in training | 80 (steps: 20) |" in (tmp_path / "again/README.md").read_text()
+    )
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/letter").touch()
+    with pytest.raises(FileExistsError, match=r"other files .letter"):
+        export(second, tmp_path / "full")
+    # An earlier export is replaced, but not if somebody added a file.
+    export(second, tmp_path / "again", dtype=torch.bfloat16)
+    assert "bfloat16" in (tmp_path / "again/README.md").read_text()
+    (tmp_path / "again/notes.txt").touch()
+    with pytest.raises(FileExistsError, match=r"other files .notes\.txt"):
+        export(second, tmp_path / "again")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "again",
+        "first",
+        "full",
+        "model",
+        "second",
+    ]
+    # It goes on from its own checkpoint then, also where the first weights are gone.
+    (tmp_path / "model").rename(tmp_path / "elsewhere")
+    third = Trainer(second.config)
+    assert third.images == 40
+    assert third.earlier == second.earlier != []
+
+
+def test_weights_to_begin_with_must_exist_and_fit(tmp_path):
+    with pytest.raises(ModelError, match="there is no model 'nowhere'"):
+        Trainer(tiny(tmp_path / "run", "init=nowhere"))
+    with pytest.raises(RecipeError, match="init=starter holds another network"):
+        Trainer(tiny(tmp_path / "run", "init=starter"))
+    # Heads change no shape, but what the weights mean.
+    for setting in ("head_dim=16", "size=64", "max_markers=9"):
+        config = override(recipe("continued"), [setting])
+        with pytest.raises(RecipeError, match="init=starter holds another network"):
+            initial_weights(config, build_model(config, 384))
+    config = recipe("continued")
+    assert (initial_weights(config, build_model(config, 384)) / "training.json").is_file()

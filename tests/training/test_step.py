@@ -1,7 +1,8 @@
 import torch
 
-from instruct_imagen.diffusion.objective import training_scheduler
-from instruct_imagen.training.step import Encoded, step_loss
+from instruct_imagen.training.draws import draw
+from instruct_imagen.training.speed import work
+from instruct_imagen.training.step import Encoded, TrainingStep, step_work
 from tests.tiny import TEXT_DIM, awaken, own_unet, references, texts
 
 
@@ -30,17 +31,60 @@ def test_several_noises_an_example_equal_as_many_copies_of_it():
             slots=2,
         ),
     )
-    losses = [
-        step_loss(
-            model,
-            training_scheduler(),
-            encoded,
-            torch.Generator().manual_seed(1),
-            timestep_shift=1.0,
-            noises=noises,
-        )
-        for encoded, noises in ((together, 2), (copies, 1))
-    ]
-    assert torch.equal(losses[0].timesteps, losses[1].timesteps)
-    torch.testing.assert_close(losses[0].per_sample, losses[1].per_sample)
-    assert losses[0].per_sample.unique().numel() == 4
+    step = TrainingStep(model)
+    draws = draw(1, rows=range(4), total=4, shape=(3, 16, 16), shift=1.0)
+    losses = [step(encoded, draws) for encoded in (together, copies)]
+    torch.testing.assert_close(losses[0], losses[1])
+    assert losses[0].unique().numel() == 4
+
+
+class Silent(torch.nn.Module):
+    """In the network's place: remembers what it is given and predicts zero."""
+
+    def encode_context(self, references, grid):
+        return texts(1, TEXT_DIM)
+
+    def forward(self, sample, timesteps, text, context):
+        self.sample, self.timesteps = sample, timesteps
+        return torch.zeros_like(sample)
+
+
+def test_the_loss_is_that_of_v_against_the_closed_form():
+    """[Hu24] A.2.2: v = α·ε - σ·x, and Z = α·x + σ·ε goes into the network."""
+    images = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    packed = references([0, 1, 2], batch=3, channels=3, size=8, dim=TEXT_DIM)
+    encoded = Encoded(images=images, text=texts(3, TEXT_DIM), references=packed)
+    draws = draw(5, rows=range(3), total=3, shape=(3, 8, 8), shift=1.0)
+    network = Silent()
+    losses = TrainingStep(network)(encoded, draws)
+    # The cosine schedule of Nichol and Dhariwal 2021, eq. 17, as betas capped at 0.999.
+    time = torch.arange(1001, dtype=torch.float64) / 1000
+    bar = torch.cos((time + 0.008) / 1.008 * torch.pi / 2).square()
+    kept = (1 - (1 - bar[1:] / bar[:-1]).clamp(max=0.999)).cumprod(0)
+    alpha = kept[draws.timesteps].sqrt()[:, None, None, None].float()
+    sigma = (1 - kept[draws.timesteps]).sqrt()[:, None, None, None].float()
+    torch.testing.assert_close(network.sample, alpha * images + sigma * draws.noise)
+    target = alpha * draws.noise - sigma * images
+    torch.testing.assert_close(losses, target.square().mean(dim=(1, 2, 3)))
+    assert torch.equal(network.timesteps, draws.timesteps)
+
+
+def test_a_batch_without_references_gives_every_weight_a_gradient():
+    step = TrainingStep(awaken(own_unet()))
+    nothing = references([], batch=2, channels=3, size=16, dim=TEXT_DIM)
+    encoded = Encoded(images=torch.randn(2, 3, 16, 16), text=texts(2, TEXT_DIM), references=nothing)
+    step(encoded, draw(1, rows=range(2), total=2, shape=(3, 16, 16), shift=1.0)).sum().backward()
+    for name, parameter in step.named_parameters():
+        assert parameter.grad is not None, name
+
+
+def test_the_work_of_a_step_is_counted_without_taking_it():
+    model = awaken(own_unet())
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    packed = references([0, 0, 1], batch=2, channels=3, size=16, dim=TEXT_DIM)
+    encoded = Encoded(images=images, text=texts(2, TEXT_DIM), references=packed)
+    draws = draw(1, rows=range(4), total=4, shape=(3, 16, 16), shift=1.0)
+    counted = step_work(model, encoded, draws)
+    assert all(weight.grad is None for weight in model.parameters())
+    step = TrainingStep(model)
+    assert counted == work(lambda: step(encoded, draws).sum().backward()) > 0

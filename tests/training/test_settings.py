@@ -1,0 +1,139 @@
+"""Every setting of a recipe has an effect: the walk over all fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from instruct_imagen.recipes import recipe
+from instruct_imagen.recipes.config import TrainConfig
+from instruct_imagen.training.loop import Trainer
+from tests.training.runs import tensors, tiny
+
+# Another value for each setting that changes what is computed, on top of the tiny starter.
+CHANGED = {
+    "size": "size=8",
+    "space_to_depth": "space_to_depth=1",
+    "channels": "channels=16,48",
+    "layers": "layers=2",
+    "head_dim": "head_dim=8",
+    "max_markers": "max_markers=4",
+    "min_styles": "min_styles=9",  # on top of `BASES`
+    "concepts": "concepts=9",
+    "categories": "categories=Food & Drink",
+    "seed": "seed=1",
+    "batch_size": "batch_size=8",
+    "noises": "noises=1",
+    "optimizer": "optimizer=adamw",
+    "learning_rate": "learning_rate=1e-4",
+    "warmup_steps": "warmup_steps=0",
+    "decay_after": "decay_after=2",
+    "cooldown": "cooldown=8",
+    "gradient_clip": "gradient_clip=1e-3",
+    "ema_decay": "ema_decay=0.1",
+    "timestep_shift": "timestep_shift=3",
+    "drop_both": "drop_both=0.9",
+    "drop_context": "drop_context=0.9",
+    "precision": "precision=fp32",
+    "accumulate": "accumulate=2",
+    "stages": "retrieval.images=12",
+}
+# Where it is seen only together with others: the concepts with most styles are taken first.
+BASES = {"min_styles": ("concepts=0", "categories=Food & Drink")}
+# What the others change, and the test that sees it.
+ELSEWHERE = {
+    "name": "test_a_run_leaves_checkpoint_sheet_config_and_a_usable_pipeline",
+    "parallel": "test_a_run_with_each_optimizer",
+    "workers": "test_a_run_killed_at_twenty_moments_equals_the_one_that_was_not",
+    "skip_limit": "test_too_many_such_steps_end_the_run",
+    "channels_last": "test_channels_last_is_a_layout_and_nothing_else",
+    "checkpoint_every": "test_kills_do_end_runs_in_the_middle_of_a_save",
+    "sheet_every": "test_sheets_are_drawn_so_often",
+    "minutes": "test_the_time_budget_ends_a_run_with_a_checkpoint",
+    "out": "test_a_run_leaves_checkpoint_sheet_config_and_a_usable_pipeline",
+    "device": "test_wrong_input_is_one_line_and_status_2",
+    "trackers": "test_a_run_leaves_a_page_with_its_curves_and_sheets_and_event_files",
+    "world": "test_a_packed_world_trains_like_the_real_one",
+    "init": "test_a_run_begins_with_the_weights_of_a_saved_pipeline",
+}
+SHORT = (
+    "pretrain.images=0", "retrieval.images=8", "layouts.images=0", "subjects.images=0",
+    "instruct.images=0",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """What a short run leaves, by its settings."""
+
+    @cache
+    def run(*settings: str):
+        folder = tmp_path_factory.mktemp("run")
+        trainer = Trainer(tiny(folder, *SHORT, *settings))
+        trainer.sheet = lambda: None
+        trainer.run()
+        return tensors(folder)
+
+    return run
+
+
+def test_every_field_is_walked():
+    fields = {field.name for field in dataclasses.fields(TrainConfig)}
+    assert fields == CHANGED.keys() | ELSEWHERE.keys()
+    assert not CHANGED.keys() & ELSEWHERE.keys()
+    tests = "\n".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
+    for name in ELSEWHERE.values():
+        assert re.search(rf"^def {name}\(", tests, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("field", CHANGED)
+def test_a_setting_changes_what_is_trained(result, field):
+    base = BASES.get(field, ())
+    usual, changed = result(*base), result(*base, CHANGED[field])
+    same = usual.keys() == changed.keys() and all(
+        usual[name].shape == changed[name].shape and bool((usual[name] == changed[name]).all())
+        for name in usual
+    )
+    assert not same
+
+
+def test_the_same_settings_change_nothing(result):
+    """The walk can tell: one more run of the usual settings leaves the very same."""
+    usual, again = result(), result("minutes=60")
+    assert usual.keys() == again.keys()
+    assert all(bool((usual[name] == again[name]).all()) for name in usual)
+
+
+def test_channels_last_is_a_layout_and_nothing_else(tmp_path):
+    losses = []
+    for layout in ("true", "false"):
+        trainer = Trainer(tiny(tmp_path / layout, f"channels_last={layout}", "precision=fp32"))
+        kernel = trainer.model.unet.down_blocks[0].resnets[0].conv1.weight
+        assert (kernel.stride()[1] == 1) == (layout == "true")
+        trainer.begin_stage()
+        trainer.step()
+        losses.append(trainer.record.window["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_sheets_are_drawn_so_often(tmp_path):
+    trainer = Trainer(tiny(tmp_path / "run", *SHORT, "sheet_every=4"))
+    drawn = []
+    trainer.sheet = lambda: drawn.append(trainer.images)
+    trainer.run()
+    assert drawn == [4, 8, 8]
+
+
+def test_the_config_is_saved_as_it_was(tmp_path):
+    trainer = Trainer(tiny(tmp_path / "run", *SHORT, "seed=5"))
+    trainer.sheet = lambda: None
+    trainer.run()
+    saved = json.loads((tmp_path / "run/config.json").read_text())["config"]
+    assert saved["seed"] == 5
+    assert saved["name"] == recipe("starter").name
+    assert set(saved) == {field.name for field in dataclasses.fields(TrainConfig)}
