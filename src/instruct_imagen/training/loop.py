@@ -392,8 +392,8 @@ class Trainer:
             line["images_per_s"] = round(self.config.batch_size / means["step_s"], 2)
             line["skipped"] = self.skipped
             if self.step_work and self.machine_rate:
-                line["gflops"] = round(self.step_work / means["step_s"], 1)
-                line["share_of_machine"] = round(line["gflops"] / self.machine_rate, 3)
+                line["gflops"] = float(f"{self.step_work / means['step_s']:.4g}")
+                line["share_of_machine"] = float(f"{line['gflops'] / self.machine_rate:.3g}")
             line |= {name: round(value, 5) for name, value in means.items()}
             self.folder.mkdir(parents=True, exist_ok=True)
             write_line(self.folder, line)
