@@ -16,7 +16,8 @@ import torch
 from instruct_imagen.recipes import override, recipe
 from instruct_imagen.recipes.config import TrainConfig
 from instruct_imagen.training import checkpoint
-from instruct_imagen.training.loop import LostProcessError, Trainer
+from instruct_imagen.training.interruptions import LostProcessError
+from instruct_imagen.training.loop import Trainer
 
 TINY = [
     "size=16", "channels=16,32", "head_dim=16", "batch_size=4", "concepts=12", "min_styles=8",

@@ -9,7 +9,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoTokenizer, T5Config, T5EncoderModel
 
+from instruct_imagen.model.text import starter_encoder_folder
 from instruct_imagen.recipes import recipe
 from instruct_imagen.recipes.config import TrainConfig
 from instruct_imagen.training.loop import Trainer
@@ -22,6 +25,8 @@ CHANGED = {
     "channels": "channels=16,48",
     "layers": "layers=2",
     "head_dim": "head_dim=8",
+    "attention_levels": "attention_levels=2",
+    "blocks": "blocks=added_kv",
     "max_markers": "max_markers=4",
     "min_styles": "min_styles=9",  # on top of `BASES`
     "concepts": "concepts=9",
@@ -51,6 +56,8 @@ ELSEWHERE = {
     "parallel": "test_a_run_with_each_optimizer",
     "workers": "test_a_run_killed_at_twenty_moments_equals_the_one_that_was_not",
     "skip_limit": "test_too_many_such_steps_end_the_run",
+    "gradient_checkpointing": "test_gradient_checkpointing_changes_memory_and_not_the_loss",
+    "text_encoder": "test_any_text_encoder_of_transformers_trains",
     "channels_last": "test_channels_last_is_a_layout_and_nothing_else",
     "checkpoint_every": "test_kills_do_end_runs_in_the_middle_of_a_save",
     "sheet_every": "test_sheets_are_drawn_so_often",
@@ -119,6 +126,49 @@ def test_channels_last_is_a_layout_and_nothing_else(tmp_path):
         trainer.step()
         losses.append(trainer.record.window["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def kept_for_backward(trainer: Trainer) -> int:
+    """Bytes that one step keeps for its backward pass."""
+    found = 0
+
+    def kept(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal found
+        found += tensor.nbytes
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor):
+        trainer.step()
+    return found
+
+
+def test_gradient_checkpointing_changes_memory_and_not_the_loss(tmp_path):
+    losses, memory, weights = [], [], []
+    for chosen in ("true", "false"):
+        settings = (*SHORT, f"gradient_checkpointing={chosen}", "precision=fp32")
+        trainer = Trainer(tiny(tmp_path / chosen, *settings))
+        trainer.stage = 1  # which has references
+        trainer.begin_stage()
+        memory.append(kept_for_backward(trainer))
+        losses.append(trainer.record.window["loss"])
+        weights.append(
+            torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()])
+        )
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(*weights)
+    assert memory[0] < 0.7 * memory[1]  # weights are counted, too
+
+
+def test_any_text_encoder_of_transformers_trains(tmp_path):
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(starter_encoder_folder())
+    settings = {"vocab_size": len(tokenizer), "d_model": 16, "d_kv": 4, "d_ff": 32}
+    T5EncoderModel(T5Config(**settings, num_layers=1, num_heads=2)).save_pretrained(tmp_path / "t5")
+    tokenizer.save_pretrained(tmp_path / "t5")
+    trainer = Trainer(tiny(tmp_path / "run", *SHORT, f"text_encoder={tmp_path / 't5'}"))
+    assert trainer.model.text_dim == 16
+    trainer.begin_stage()
+    trainer.step()
 
 
 def test_sheets_are_drawn_so_often(tmp_path):

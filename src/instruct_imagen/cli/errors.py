@@ -20,7 +20,7 @@ def user_errors() -> tuple[type[BaseException], ...]:
     from instruct_imagen.recipes import RecipeError
     from instruct_imagen.training.checkpoint import CheckpointError
     from instruct_imagen.training.guards import TrainingDivergedError
-    from instruct_imagen.training.loop import LostProcessError
+    from instruct_imagen.training.interruptions import LostProcessError
 
     return (
         UsageError,

@@ -39,9 +39,14 @@ class TrainConfig:
         stages: In order.
         size: Side of the images in pixels.
         space_to_depth: See `InstructUNet`.
-        channels: Width of each level of the U-Net; the coarser levels attend to text and context.
+        channels: Width of each level of the U-Net.
         layers: Blocks a level.
         head_dim: Width of an attention head.
+        attention_levels: How many levels attend to text and context, the coarsest ones.
+        blocks: ``transformer`` attends to the image itself, to text and context one after the other
+            (Stable Diffusion's blocks) and has a middle; ``added_kv`` attends to image and text at
+            once, without feed-forward layers and without a middle (DeepFloyd IF's, like Imagen's).
+        text_encoder: ``starter``, or a folder or hub name of any text encoder of transformers.
         max_markers: Highest k of ``[ref#k]``, at least `MARKERS`.
         min_styles: Concepts drawn in at least so many training styles.
         concepts: At most so many concepts, those with most styles first; 0 for all.
@@ -70,6 +75,8 @@ class TrainConfig:
         skip_limit: Steps with a loss or gradient that is not finite are skipped; more of them than
             so many end the run.
         channels_last: Memory layout of the convolutions.
+        gradient_checkpointing: Blocks are computed again in the backward pass instead of kept:
+            less memory, more time, the same gradients.
         checkpoint_every: Images between checkpoints; 0 for one at the end only.
         sheet_every: Images between sample sheets; 0 for one at the end only.
         trackers: Where the figures of the log go besides: ``tensorboard``, ``wandb``, ``mlflow``
@@ -90,6 +97,9 @@ class TrainConfig:
     channels: tuple[int, ...]
     layers: int
     head_dim: int
+    attention_levels: int = 1
+    blocks: Literal["transformer", "added_kv"] = "transformer"
+    text_encoder: str = "starter"
     max_markers: int = 8
     min_styles: int = 5
     concepts: int = 0
@@ -113,6 +123,7 @@ class TrainConfig:
     workers: int = 0
     skip_limit: int = 10
     channels_last: bool = True
+    gradient_checkpointing: bool = False
     checkpoint_every: int
     sheet_every: int
     trackers: tuple[str, ...] = ("tensorboard",)
@@ -134,8 +145,9 @@ NORM_GROUPS = 16
 """Of the U-Net's group normalisation; every width is a multiple."""
 
 _LOWEST = {
-    "size": 1, "space_to_depth": 1, "layers": 1, "head_dim": 1, "max_markers": MARKERS,
-    "min_styles": 1, "concepts": 0, "seed": 0, "batch_size": 1, "noises": 1, "warmup_steps": 0,
+    "size": 1, "space_to_depth": 1, "layers": 1, "head_dim": 1, "attention_levels": 1,
+    "max_markers": MARKERS, "min_styles": 1, "concepts": 0, "seed": 0, "batch_size": 1,
+    "noises": 1, "warmup_steps": 0,
     "accumulate": 1, "workers": 0, "skip_limit": 0,
     "decay_after": 0, "cooldown": 0, "checkpoint_every": 0, "sheet_every": 0, "minutes": 0,
 }  # fmt: skip
@@ -162,13 +174,17 @@ def _problems(config: TrainConfig) -> Iterator[str]:
             "each example is seen with so many draws of noise"
         )
     if len(config.channels) < 2 or any(width < 1 for width in config.channels):
-        yield f"channels={config.channels} must be two widths or more: the finest has no attention"
+        yield f"channels={config.channels} must be two widths or more"
     for width in config.channels:
         if width % NORM_GROUPS or (width % config.head_dim and width > config.head_dim):
             yield (
                 f"channels={config.channels} must be multiples of {NORM_GROUPS} "
                 f"and of head_dim={config.head_dim}"
             )
+    if config.attention_levels > len(config.channels):
+        yield f"attention_levels={config.attention_levels} must be at most {len(config.channels)}"
+    if config.world and config.text_encoder != "starter":
+        yield f"world={config.world} brings its own text encoder: leave out text_encoder or world"
     cell = config.space_to_depth * 2 ** (len(config.channels) - 1)
     if config.size % cell:
         yield f"size={config.size} must be a multiple of {cell} with these levels"

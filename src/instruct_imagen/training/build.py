@@ -20,29 +20,59 @@ from instruct_imagen.training.sharding import part
 
 
 def build_model(config: TrainConfig, text_dim: int) -> InstructUNet:
-    """The network of a config with weights that depend on its seed alone.
+    """The network of a config with weights that depend on its seed alone."""
+    unet = _unet_config(config, text_dim)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = InstructUNet(
+            unet,
+            space_to_depth=config.space_to_depth,
+            max_markers=config.max_markers,
+            plain_attention=config.blocks == "transformer",
+        )
+    if config.gradient_checkpointing:
+        model.enable_gradient_checkpointing()
+    return model
 
-    Every level but the finest attends to text and context.
-    """
-    coarse = len(config.channels) - 1
-    unet = {
+
+def _unet_config(config: TrainConfig, text_dim: int) -> dict[str, Any]:
+    """Of diffusers' `UNet2DConditionModel`."""
+    plain = len(config.channels) - config.attention_levels
+    shared = {
         "sample_size": config.size // config.space_to_depth,
         "in_channels": 3 * config.space_to_depth**2,
         "out_channels": 3 * config.space_to_depth**2,
-        "down_block_types": ("DownBlock2D", *["CrossAttnDownBlock2D"] * coarse),
-        "up_block_types": (*["CrossAttnUpBlock2D"] * coarse, "UpBlock2D"),
         "block_out_channels": config.channels,
         "layers_per_block": config.layers,
         "cross_attention_dim": text_dim,
-        # diffusers' name for the number of heads
-        "attention_head_dim": tuple(max(width // config.head_dim, 1) for width in config.channels),
         "norm_num_groups": NORM_GROUPS,
     }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return InstructUNet(
-            unet, space_to_depth=config.space_to_depth, max_markers=config.max_markers
-        )
+    if config.blocks == "added_kv":
+        return shared | {
+            "down_block_types": (
+                *["ResnetDownsampleBlock2D"] * plain,
+                *["SimpleCrossAttnDownBlock2D"] * config.attention_levels,
+            ),
+            "up_block_types": (
+                *["SimpleCrossAttnUpBlock2D"] * config.attention_levels,
+                *["ResnetUpsampleBlock2D"] * plain,
+            ),
+            "mid_block_type": None,
+            "attention_head_dim": config.head_dim,
+            "resnet_time_scale_shift": "scale_shift",
+        }
+    return shared | {
+        "down_block_types": (
+            *["DownBlock2D"] * plain,
+            *["CrossAttnDownBlock2D"] * config.attention_levels,
+        ),
+        "up_block_types": (
+            *["CrossAttnUpBlock2D"] * config.attention_levels,
+            *["UpBlock2D"] * plain,
+        ),
+        # diffusers' name for the number of heads
+        "attention_head_dim": tuple(max(width // config.head_dim, 1) for width in config.channels),
+    }
 
 
 def training_device(name: str) -> torch.device:
@@ -74,7 +104,7 @@ def initial_weights(config: TrainConfig, model: InstructUNet) -> Path:
         if not name.startswith("_") and _plain(found.config[name]) != _plain(wanted):
             raise RecipeError(
                 f"init={config.init} holds another network than this recipe's ({name}): give the "
-                "size, channels, layers, head_dim, space_to_depth and max_markers of its training"
+                "settings of its training that shape the network"
             )
     model.load_state_dict(found.state_dict())
     return folder

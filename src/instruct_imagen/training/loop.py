@@ -9,11 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from accelerate.tracking import GeneralTracker
 from torch import Tensor
 from tqdm import tqdm
@@ -47,24 +45,21 @@ from instruct_imagen.training.guards import (
     check_room,
     keep_for_inspection,
 )
+from instruct_imagen.training.interruptions import peers, stop_signals
 from instruct_imagen.training.packed_world import load_world
 from instruct_imagen.training.page import write_page
 from instruct_imagen.training.processes import Processes
 from instruct_imagen.training.record import Record, write_line
 from instruct_imagen.training.settings import incompatible_settings, learning_rate
-from instruct_imagen.training.sharding import shared_like, whole
+from instruct_imagen.training.sharding import whole
 from instruct_imagen.training.sheet import Sheet, draw_sheet
 from instruct_imagen.training.speed import convolution_rate
+from instruct_imagen.training.state import averages, gathered, scattered
 from instruct_imagen.training.step import TrainingStep, encode_batch, step_work
 from instruct_imagen.training.stream import StepExamples, stream
 from instruct_imagen.training.trackers import start_trackers
 
 _LOG_EVERY = 20
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-
-
-class LostProcessError(RuntimeError):
-    """Another process of the run is gone; the message says how to go on."""
 
 
 class Trainer:
@@ -138,7 +133,7 @@ class Trainer:
             self.machine_rate = convolution_rate(dtype, self.device)
         start = time.monotonic()
         limit = self.config.minutes * 60 or float("inf")
-        with self._signals() as received, self._peers(), self._tracked():
+        with stop_signals() as received, peers(self.processes, self.folder), self._tracked():
             while not self._finished and not self.processes.any(
                 bool(received) or time.monotonic() - start >= limit
             ):
@@ -148,26 +143,6 @@ class Trainer:
                 self.stopped_by = received[0] if received else signal.SIGTERM
                 return None
             return self.sheet()
-
-    @contextmanager
-    def _signals(self) -> Iterator[list[int]]:
-        """Signals that ask to stop are noted; a second one acts as it would have before."""
-        received: list[int] = []
-        previous: dict[int, Any] = {}
-
-        def note(number: int, _: FrameType | None) -> None:
-            received.append(number)
-            restore()
-
-        def restore() -> None:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-        previous.update({number: signal.signal(number, note) for number in _SIGNALS})
-        try:
-            yield received
-        finally:
-            restore()
 
     @contextmanager
     def _tracked(self) -> Iterator[None]:
@@ -181,22 +156,6 @@ class Trainer:
             for tracker in self.trackers:
                 tracker.finish()
             self.trackers = []
-
-    @contextmanager
-    def _peers(self) -> Iterator[None]:
-        """Says what to do when another process is gone."""
-        try:
-            yield
-        except RuntimeError as error:
-            lost = isinstance(error, dist.DistError) or "gloo" in str(error)
-            if self.processes.count == 1 or not lost:
-                raise
-            raise LostProcessError(
-                f"process {self.processes.rank} of {self.processes.count} lost another one after "
-                f"{self.images:,} images ({error}): see its own message, then start the run "
-                f"again, with any number of processes; it goes on from its last checkpoint in "
-                f"{self.folder}"
-            ) from error
 
     @property
     def parameter_count(self) -> int:
@@ -409,25 +368,17 @@ class Trainer:
             TrainingDivergedError: A weight is not finite.
             CheckpointError: It cannot be written.
         """
-        weights = {name: whole(value) for name, value in self.model.state_dict().items()}
-        broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+        model, ema, optimizer = gathered(self.model, self.average, self.optimizer)
+        broken = [name for name, value in model.items() if not torch.isfinite(value).all()]
         if broken:
             raise TrainingDivergedError(
                 f"after {self.images:,} images {broken[0]} is not finite: nothing is saved; go on "
                 f"from the last checkpoint in {self.folder} with a lower learning_rate"
             )
-        names = [name for name, _ in self.model.named_parameters()]
-        optimizer = self.optimizer.state_dict()
-        moments = {
-            index: {key: whole(value) for key, value in entries.items()}
-            for index, entries in optimizer["state"].items()
-        }
         state = checkpoint.TrainingState(
-            model=weights,
-            ema={
-                name: whole(value) for name, value in zip(names, self.average.weights, strict=True)
-            },
-            optimizer={**optimizer, "state": moments},
+            model=model,
+            ema=ema,
+            optimizer=optimizer,
             progress={
                 "stage": self.stage,
                 "stage_step": self.stage_step,
@@ -455,17 +406,7 @@ class Trainer:
 
     def _resume(self, state: checkpoint.TrainingState) -> None:
         """All but the weights, which were loaded before they were shared out."""
-        self.optimizer.load_state_dict(dict(state.optimizer))
-        # A checkpoint keeps no memory layout, and a fused optimizer walks raw memory: with a
-        # channels-last weight and a contiguous moment it would pair the wrong elements.
-        for parameter, entries in self.optimizer.state.items():
-            for key, value in entries.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    entries[key] = shared_like(value, parameter)
-        self.average.weights = [
-            shared_like(state.ema[name].to(self.device), parameter.detach())
-            for name, parameter in self.model.named_parameters()
-        ]
+        scattered(state, self.model, self.average, self.optimizer)
         self.average.steps = state.progress["ema_steps"]
         self.stage = state.progress["stage"]
         self.stage_step = state.progress["stage_step"]
@@ -484,10 +425,7 @@ class Trainer:
 
     def averaged(self) -> InstructImagenPipeline:
         """A pipeline of the averaged weights, beside the network; all processes must ask."""
-        names = [name for name, _ in self.model.named_parameters()]
-        weights = {
-            name: whole(value) for name, value in zip(names, self.average.weights, strict=True)
-        }
+        weights = averages(self.model, self.average)
         model = build_model(self.config, self.encoder.width)
         model.load_state_dict({**model.state_dict(), **weights})
         if self.config.channels_last:

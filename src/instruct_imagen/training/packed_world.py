@@ -139,7 +139,7 @@ def load_world(config: TrainConfig) -> World:
     if config.world:
         return read_packed_world(Path(config.world), config, dtype=dtype)
     vocabulary, atlas = build_world(config)
-    encoder = TextEncoder(max_markers=config.max_markers, dtype=dtype)
+    encoder = TextEncoder(config.text_encoder, max_markers=config.max_markers, dtype=dtype)
     return World(atlas=atlas, vocabulary=vocabulary, encoder=encoder)
 
 

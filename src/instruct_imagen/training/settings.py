@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,22 +27,25 @@ def learning_rate(config: TrainConfig, images: int) -> float:
 # What may change from one part of a run to the next: all else would make it another run.
 _FREE_SETTINGS = frozenset(
     {"minutes", "out", "device", "world", "checkpoint_every", "sheet_every", "learning_rate"}
-    | {"warmup_steps", "decay_after", "gradient_clip", "ema_decay", "precision", "channels_last"}
-    | {"workers", "parallel", "accumulate", "skip_limit", "trackers"}
+    | {"warmup_steps", "decay_after", "cooldown", "gradient_clip", "ema_decay", "precision"}
+    | {"channels_last", "gradient_checkpointing", "workers", "parallel", "accumulate"}
+    | {"skip_limit", "trackers"}
 )
 
 
 def incompatible_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Which settings keep a run from going on: ``"batch_size: 32, now 64"``; empty if none.
 
-    The lengths of stages may change, their order and ratios may not.
+    The lengths of stages may change, their order and ratios may not. A setting that did not exist
+    when the run began was at its default.
     """
+    then = {field.name: field.default for field in dataclasses.fields(TrainConfig)} | dict(before)
     found = [
-        f"{key}: {before.get(key)}, now {value}"
+        f"{key}: {then[key]}, now {value}"
         for key, value in now.items()
-        if key not in _FREE_SETTINGS and key != "stages" and before.get(key) != value
+        if key not in _FREE_SETTINGS and key != "stages" and then[key] != value
     ]
-    then = [(stage["name"], stage["ratios"]) for stage in before["stages"]]
-    if then != [(stage["name"], stage["ratios"]) for stage in now["stages"]]:
+    stages = [(stage["name"], stage["ratios"]) for stage in before["stages"]]
+    if stages != [(stage["name"], stage["ratios"]) for stage in now["stages"]]:
         found.append("stages")
     return "; ".join(found)
