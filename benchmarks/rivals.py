@@ -55,7 +55,7 @@ def data(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
 def ours(batch: int, dtype: torch.dtype) -> tuple[Step, int]:
     """A step of this package's loop, without its data: one noise draw an example."""
     config = replace(recipe("starter"), batch_size=batch)
-    model = build_model(config, WIDTH).to(memory_format=torch.channels_last)
+    model = build_model(config).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(config, model.named_parameters())
     average = Average(model.parameters(), config.ema_decay)
     step = TrainingStep(model)

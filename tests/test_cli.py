@@ -201,11 +201,17 @@ def test_a_dry_run_says_what_a_training_takes_and_keeps_nothing(tmp_path, capsys
     assert any(line.startswith("parameters          ") for line in lines)
     assert not any(line.startswith("pretrain  ") for line in lines)
     assert "there               35% of one a100, 109,200 GFLOP/s" in lines
-    table = [line.split() for line in lines[-5:-1]]
+    table = [line.split() for line in lines[-6:-2]]
     assert [row[0] for row in table] == ["retrieval", "layouts", "subjects", "instruct"]
     for row in table:
         images, work = int(row[1].replace(",", "")), float(row[2])
-        assert float(row[6]) == pytest.approx(images * work / 109_200 / 3600, abs=1e-4)
+        assert float(row[4]) == pytest.approx(images * work / 109_200 / 3600, rel=0.02)
+        assert float(row[6]) > 0
+    main(["train", "paper", "--dry-run", "device=cpu"])
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("here                no step: 43 GB are needed") for line in lines)
+    assert lines[-1].split()[0] == "instruct"
+    assert lines[-1].split()[-1] == "-"
     assert list(tmp_path.iterdir()) == []
     assert "--hardware must" in fails(
         capsys, "train", "starter", "--dry-run", "--hardware", "abacus"

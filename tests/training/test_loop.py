@@ -111,7 +111,7 @@ def test_the_time_budget_ends_a_run_with_a_checkpoint(tmp_path):
 
 
 def test_optimizers_by_name():
-    model = build_model(tiny("unused"), 384)
+    model = build_model(tiny("unused"))
     for setting, name in (("adamw", "AdamW"), ("adafactor", "Adafactor"), ("muon", "Muon")):
         config = tiny("unused", f"optimizer={setting}")
         assert type(build_optimizer(config, model.named_parameters())).__name__ == name
@@ -119,10 +119,10 @@ def test_optimizers_by_name():
 
 def test_initial_weights_depend_on_the_seed_alone():
     torch.manual_seed(5)
-    one = build_model(tiny("unused"), 384).state_dict()
+    one = build_model(tiny("unused")).state_dict()
     torch.manual_seed(6)
-    same = build_model(tiny("unused"), 384).state_dict()
-    other = build_model(tiny("unused", "seed=1"), 384).state_dict()
+    same = build_model(tiny("unused")).state_dict()
+    other = build_model(tiny("unused", "seed=1")).state_dict()
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
@@ -249,6 +249,6 @@ def test_weights_to_begin_with_must_exist_and_fit(tmp_path):
     for setting in ("head_dim=16", "size=64", "max_markers=9"):
         config = override(recipe("continued"), [setting])
         with pytest.raises(RecipeError, match="init=starter holds another network"):
-            initial_weights(config, build_model(config, 384))
+            initial_weights(config, build_model(config))
     config = recipe("continued")
-    assert (initial_weights(config, build_model(config, 384)) / "training.json").is_file()
+    assert (initial_weights(config, build_model(config)) / "training.json").is_file()

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, T5Config, T5EncoderModel
 
 from instruct_imagen.model.text import starter_encoder_folder
 from instruct_imagen.recipes import recipe
-from instruct_imagen.recipes.config import TrainConfig
+from instruct_imagen.recipes.config import RecipeError, TrainConfig
 from instruct_imagen.training.loop import Trainer
 from tests.training.runs import tensors, tiny
 
@@ -57,6 +57,7 @@ ELSEWHERE = {
     "workers": "test_a_run_killed_at_twenty_moments_equals_the_one_that_was_not",
     "skip_limit": "test_too_many_such_steps_end_the_run",
     "gradient_checkpointing": "test_gradient_checkpointing_changes_memory_and_not_the_loss",
+    "text_dim": "test_any_text_encoder_of_transformers_trains",
     "text_encoder": "test_any_text_encoder_of_transformers_trains",
     "channels_last": "test_channels_last_is_a_layout_and_nothing_else",
     "checkpoint_every": "test_kills_do_end_runs_in_the_middle_of_a_save",
@@ -165,8 +166,10 @@ def test_any_text_encoder_of_transformers_trains(tmp_path):
     settings = {"vocab_size": len(tokenizer), "d_model": 16, "d_kv": 4, "d_ff": 32}
     T5EncoderModel(T5Config(**settings, num_layers=1, num_heads=2)).save_pretrained(tmp_path / "t5")
     tokenizer.save_pretrained(tmp_path / "t5")
-    trainer = Trainer(tiny(tmp_path / "run", *SHORT, f"text_encoder={tmp_path / 't5'}"))
-    assert trainer.model.text_dim == 16
+    chosen = (*SHORT, f"text_encoder={tmp_path / 't5'}")
+    with pytest.raises(RecipeError, match=r"text_dim=384, but the states of .* have 16"):
+        Trainer(tiny(tmp_path / "run", *chosen))
+    trainer = Trainer(tiny(tmp_path / "run", *chosen, "text_dim=16"))
     trainer.begin_stage()
     trainer.step()
 

@@ -47,6 +47,7 @@ class TrainConfig:
             (Stable Diffusion's blocks) and has a middle; ``added_kv`` attends to image and text at
             once, without feed-forward layers and without a middle (DeepFloyd IF's, like Imagen's).
         text_encoder: ``starter``, or a folder or hub name of any text encoder of transformers.
+        text_dim: Width of its states.
         max_markers: Highest k of ``[ref#k]``, at least `MARKERS`.
         min_styles: Concepts drawn in at least so many training styles.
         concepts: At most so many concepts, those with most styles first; 0 for all.
@@ -100,6 +101,7 @@ class TrainConfig:
     attention_levels: int = 1
     blocks: Literal["transformer", "added_kv"] = "transformer"
     text_encoder: str = "starter"
+    text_dim: int = 384
     max_markers: int = 8
     min_styles: int = 5
     concepts: int = 0
@@ -146,6 +148,7 @@ NORM_GROUPS = 16
 
 _LOWEST = {
     "size": 1, "space_to_depth": 1, "layers": 1, "head_dim": 1, "attention_levels": 1,
+    "text_dim": 1,
     "max_markers": MARKERS, "min_styles": 1, "concepts": 0, "seed": 0, "batch_size": 1,
     "noises": 1, "warmup_steps": 0,
     "accumulate": 1, "workers": 0, "skip_limit": 0,

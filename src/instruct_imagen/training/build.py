@@ -19,9 +19,9 @@ from instruct_imagen.training.muon import Muon
 from instruct_imagen.training.sharding import part
 
 
-def build_model(config: TrainConfig, text_dim: int) -> InstructUNet:
+def build_model(config: TrainConfig) -> InstructUNet:
     """The network of a config with weights that depend on its seed alone."""
-    unet = _unet_config(config, text_dim)
+    unet = _unet_config(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = InstructUNet(
@@ -35,7 +35,7 @@ def build_model(config: TrainConfig, text_dim: int) -> InstructUNet:
     return model
 
 
-def _unet_config(config: TrainConfig, text_dim: int) -> dict[str, Any]:
+def _unet_config(config: TrainConfig) -> dict[str, Any]:
     """Of diffusers' `UNet2DConditionModel`."""
     plain = len(config.channels) - config.attention_levels
     shared = {
@@ -44,7 +44,7 @@ def _unet_config(config: TrainConfig, text_dim: int) -> dict[str, Any]:
         "out_channels": 3 * config.space_to_depth**2,
         "block_out_channels": config.channels,
         "layers_per_block": config.layers,
-        "cross_attention_dim": text_dim,
+        "cross_attention_dim": config.text_dim,
         "norm_num_groups": NORM_GROUPS,
     }
     if config.blocks == "added_kv":

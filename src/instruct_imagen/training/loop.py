@@ -85,7 +85,7 @@ class Trainer:
         self.world = load_world(config)
         self.encoder = self.world.encoder
         self.encoder.to(self.device)
-        self.model = build_model(config, self.encoder.width)
+        self.model = build_model(config)
         self.earlier: list[dict[str, Any]] = []  # runs that made the weights it begins with
         if last is not None:
             self.model.load_state_dict(dict(last.model))
@@ -310,7 +310,7 @@ class Trainer:
             device=self.device,
         )
         if not self.step_work:
-            self.step_work = config.accumulate * step_work(self.model, encoded, draws)
+            self.step_work = config.accumulate * step_work(self.model.config, encoded, draws)
         with self._precision():
             losses = self.module(encoded, draws)
         # Processes take the mean of their gradients, partial batches add up.
@@ -426,7 +426,7 @@ class Trainer:
     def averaged(self) -> InstructImagenPipeline:
         """A pipeline of the averaged weights, beside the network; all processes must ask."""
         weights = averages(self.model, self.average)
-        model = build_model(self.config, self.encoder.width)
+        model = build_model(self.config)
         model.load_state_dict({**model.state_dict(), **weights})
         if self.config.channels_last:
             model.to(memory_format=torch.channels_last)

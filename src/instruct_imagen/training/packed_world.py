@@ -133,13 +133,25 @@ def load_world(config: TrainConfig) -> World:
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.
         OSError: The packed file cannot be read.
+        RecipeError: There is no such text encoder, or its states have another width.
     """
     # Autocast would cast a frozen encoder's weights anew at every call.
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     if config.world:
         return read_packed_world(Path(config.world), config, dtype=dtype)
     vocabulary, atlas = build_world(config)
-    encoder = TextEncoder(config.text_encoder, max_markers=config.max_markers, dtype=dtype)
+    try:
+        encoder = TextEncoder(config.text_encoder, max_markers=config.max_markers, dtype=dtype)
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            f"text_encoder={config.text_encoder} cannot be loaded ({str(error).splitlines()[0]}): "
+            "name a folder, or a model that the hub has and this machine can reach"
+        ) from error
+    if encoder.width != config.text_dim:
+        raise RecipeError(
+            f"text_dim={config.text_dim}, but the states of {config.text_encoder} have "
+            f"{encoder.width}: set text_dim={encoder.width}"
+        )
     return World(atlas=atlas, vocabulary=vocabulary, encoder=encoder)
 
 

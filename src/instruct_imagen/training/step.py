@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -94,20 +95,20 @@ class TrainingStep(nn.Module):
         return losses
 
 
-def step_work(model: InstructUNet, encoded: Encoded, draws: Draws) -> float:
-    """GFLOP of the network on a batch, forward and backward.
+def step_work(settings: Mapping[str, Any], encoded: Encoded, draws: Draws) -> float:
+    """GFLOP of a network on a batch, forward and backward.
 
     Computes nothing: a network and a batch of the same shapes, without values, are counted in
     place of the training's own, whose results counting could change.
 
     Args:
-        model: The network of a training.
-        encoded: A batch.
+        settings: Config of the `InstructUNet`.
+        encoded: A batch, possibly without values.
         draws: Its draws.
     """
-    settings = {name: value for name, value in model.config.items() if not name.startswith("_")}
+    given = {name: value for name, value in settings.items() if not name.startswith("_")}
     with torch.device("meta"):
-        shapes = TrainingStep(InstructUNet(**settings))
+        shapes = TrainingStep(InstructUNet(**given))
     batch, noise = _without_values(encoded), _without_values(draws)
     return work(lambda: shapes(batch, noise).sum().backward())
 

@@ -1,0 +1,37 @@
+"""Recipes: sizes that they state, and that each can be built."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from instruct_imagen.recipes import recipe, recipe_names
+from instruct_imagen.training.build import build_model
+
+
+def parameters(name: str) -> tuple[int, int]:
+    """Of the whole network, and of it without what the context brought."""
+    with torch.device("meta"):
+        model = build_model(recipe(name))
+    own = sum(weight.numel() for weight in model.parameters())
+    context = sum(weight.numel() for site in model.sites for weight in site.parameters())
+    return own, own - context
+
+
+def test_the_papers_network_has_about_its_parameters():
+    """[Hu24] A.2.1: 2.51B without context, 2.76B with it."""
+    own, without = parameters("paper")
+    assert without == pytest.approx(2.51e9, rel=0.05)
+    assert own == pytest.approx(2.76e9, rel=0.05)
+
+
+def test_the_small_network_can_be_shipped():
+    assert 30e6 < parameters("small")[0] < 32e6
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_each_recipe_builds_its_network(name):
+    config = recipe(name)
+    assert config.name == name
+    with torch.device("meta"):
+        assert build_model(config).text_dim == config.text_dim
