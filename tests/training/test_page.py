@@ -26,7 +26,7 @@ class Tags(HTMLParser):
             assert dict(attributes)["src"].startswith("data:image/png;base64,")
 
 
-def test_a_run_leaves_a_page_with_its_curves_and_sheets_and_event_files(tmp_path):
+def test_a_run_leaves_a_page_with_its_curves_and_sheets_and_event_files(tmp_path, capsys):
     trainer = Trainer(tiny(tmp_path / "my <run>"))
     trainer.run()
     folder = tmp_path / "my <run>"
@@ -40,6 +40,7 @@ def test_a_run_leaves_a_page_with_its_curves_and_sheets_and_event_files(tmp_path
     assert "http" not in page.replace("http-equiv", "")
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert all(0 < line["share_of_machine"] < 2 and line["gflops"] > 0 for line in lines)
+    assert "of machine=" in capsys.readouterr().err
     assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
 
 

@@ -14,8 +14,9 @@ from transformers import AutoTokenizer, T5Config, T5EncoderModel
 
 from instruct_imagen.model.text import starter_encoder_folder
 from instruct_imagen.recipes import recipe
-from instruct_imagen.recipes.config import RecipeError, TrainConfig
+from instruct_imagen.recipes.config import RecipeError, TrainConfig, resolved
 from instruct_imagen.training.loop import Trainer
+from instruct_imagen.training.settings import incompatible_settings
 from tests.training.runs import tensors, tiny
 
 # Another value for each setting that changes what is computed, on top of the tiny starter.
@@ -190,3 +191,11 @@ def test_the_config_is_saved_as_it_was(tmp_path):
     assert saved["seed"] == 5
     assert saved["name"] == recipe("starter").name
     assert set(saved) == {field.name for field in dataclasses.fields(TrainConfig)}
+
+
+def test_a_setting_that_a_run_did_not_know_was_at_its_default():
+    now = resolved(tiny("unused"))
+    before = {name: value for name, value in now.items() if name != "blocks"}
+    assert incompatible_settings(before, now) == ""
+    found = incompatible_settings(before, now | {"blocks": "added_kv"})
+    assert found == "blocks: transformer, now added_kv"

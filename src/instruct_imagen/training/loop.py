@@ -49,7 +49,7 @@ from instruct_imagen.training.interruptions import peers, stop_signals
 from instruct_imagen.training.packed_world import load_world
 from instruct_imagen.training.page import write_page
 from instruct_imagen.training.processes import Processes
-from instruct_imagen.training.record import Record, write_line
+from instruct_imagen.training.record import Record, live, write_line
 from instruct_imagen.training.settings import incompatible_settings, learning_rate
 from instruct_imagen.training.sharding import whole
 from instruct_imagen.training.sheet import Sheet, draw_sheet
@@ -205,8 +205,7 @@ class Trainer:
                 self.step()
                 bar.update(size)
                 if self.stage_step % _LOG_EVERY == 0:
-                    loss = self._log(stage.name)
-                    bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+                    bar.set_postfix(self._log(stage.name), refresh=False)
                 self._every(self.config.checkpoint_every, self.save)
                 self._every(self.config.sheet_every, self.sheet)
         if self.record.window:
@@ -343,23 +342,24 @@ class Trainer:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _log(self, stage: str) -> float:
-        """Writes one line of means to the log; returns the mean loss."""
+    def _log(self, stage: str) -> dict[str, str]:
+        """Writes one line of means to the log; returns what the progress bar says of it."""
         means = self.record.means(self.processes)
+        line: dict[str, Any] = {"stage": stage, "images": self.images}
+        line["seconds"] = round(self.seconds, 1)
+        line["images_per_s"] = round(self.config.batch_size / means["step_s"], 2)
+        line["skipped"] = self.skipped
+        if self.step_work and self.machine_rate:
+            line["gflops"] = float(f"{self.step_work / means['step_s']:.4g}")
+            line["share_of_machine"] = float(f"{line['gflops'] / self.machine_rate:.3g}")
+        line |= {name: round(value, 5) for name, value in means.items()}
         if self.processes.first:
-            line = {"stage": stage, "images": self.images, "seconds": round(self.seconds, 1)}
-            line["images_per_s"] = round(self.config.batch_size / means["step_s"], 2)
-            line["skipped"] = self.skipped
-            if self.step_work and self.machine_rate:
-                line["gflops"] = float(f"{self.step_work / means['step_s']:.4g}")
-                line["share_of_machine"] = float(f"{line['gflops'] / self.machine_rate:.3g}")
-            line |= {name: round(value, 5) for name, value in means.items()}
             self.folder.mkdir(parents=True, exist_ok=True)
             write_line(self.folder, line)
             figures = {name: value for name, value in line.items() if name != "stage"}
             for tracker in self.trackers:
                 tracker.log(figures, step=self.images)
-        return means["loss"]
+        return live(line)
 
     def save(self) -> None:
         """Writes a checkpoint.

@@ -54,3 +54,14 @@ def write_line(folder: Path, line: Mapping[str, Any]) -> None:
     """Appends a line to the run's log."""
     with (folder / LOG).open("a") as file:
         file.write(json.dumps(dict(line)) + "\n")
+
+
+def live(line: Mapping[str, Any]) -> dict[str, str]:
+    """What a progress bar says of a line of the log; rate and remaining time it knows itself."""
+    shown = {"loss": f"{line['loss']:.4f}"}
+    if "gflops" in line:
+        shown |= {
+            "GFLOP/s": f"{line['gflops']:,.0f}",
+            "of machine": f"{line['share_of_machine']:.0%}",
+        }
+    return shown
