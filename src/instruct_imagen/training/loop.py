@@ -208,8 +208,8 @@ class Trainer:
                     bar.set_postfix(self._log(stage.name), refresh=False)
                 self._every(self.config.checkpoint_every, self.save)
                 self._every(self.config.sheet_every, self.sheet)
-        if self.record.window:
-            self._log(stage.name)
+            if self.record.window:
+                bar.set_postfix(self._log(stage.name))
         if self.stage_step >= steps and not self._finished:
             self.stage, self.stage_step = self.stage + 1, 0
 
