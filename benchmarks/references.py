@@ -19,7 +19,7 @@ import torch
 
 from instruct_imagen import InstructImagenPipeline
 from instruct_imagen.data.batch import make_batch
-from instruct_imagen.data.example import Example
+from instruct_imagen.data.example import Example, without_instruction
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
@@ -58,6 +58,8 @@ def losses(
     step = TrainingStep(pipeline.unet)
     for start in range(0, len(examples), BATCH):
         part = examples[start : start + BATCH]
+        if not pipeline.instruction:
+            part = [without_instruction(example) for example in part]
         batch = make_batch(part, atlas, pipeline.size, drop_context=[drop] * len(part))
         encoded = encode_batch(
             batch, pipeline.text_encoder, device=torch.device("cpu"), channels_last=True

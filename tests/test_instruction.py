@@ -24,6 +24,7 @@ from instruct_imagen.instruction import (
     UnmentionedReferenceWarning,
     markers_in,
     reference_prompt,
+    without_markers,
 )
 
 DOG = Reference(1, "dog.png", "dog", "subject")
@@ -102,6 +103,23 @@ def test_markers_are_found_in_order_and_once():
 def test_every_marker_that_is_written_is_found(numbers, word):
     text = word + " ".join(f"[ref#{k}]{word}" for k in numbers)
     assert markers_in(text) == tuple(dict.fromkeys(numbers))
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (
+            "Draw the [ref#1] dog in the style of [ref#2]: a dog.",
+            "Draw the dog in the style of: a dog.",
+        ),
+        ("[ref#1] [ref#12]", ""),
+        ("[ref#1] a dog, flat style", "a dog, flat style"),
+        ("A dog, as in [ref#3].", "A dog, as in."),
+        ("a dog", "a dog"),
+    ],
+)
+def test_a_text_without_its_markers_has_no_gaps(text, left):
+    assert without_markers(text) == left
 
 
 def test_reference_prompt_is_marker_and_text():

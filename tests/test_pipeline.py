@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,45 @@ def test_saved_here_and_loaded_in_a_new_process_gives_the_same_image(pipeline, t
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True)
     found = np.asarray(Image.open(tmp_path / "image.png"))
     assert np.array_equal(found, np.asarray(expected))
+
+
+def test_a_network_of_raw_inputs_sees_neither_markers_nor_short_texts(pipeline, tmp_path):
+    def draw(owner, text, *references):
+        options = {"num_inference_steps": 3, "output_type": "pt", "generator": seeded(0)}
+        return owner(Instruction(text, references), **options).images
+
+    raw = InstructImagenPipeline(
+        pipeline.unet, pipeline.text_encoder, pipeline.scheduler, instruction=False
+    )
+    raw.set_progress_bar_config(disable=True)
+    marked = "Draw the [ref#1] dog in the style of [ref#2]."
+    one = (Reference(1, picture(1), "dog", "subject"), Reference(2, picture(2), "style", "style"))
+    # Other markers, other short texts; the same words, the same pictures in the same order.
+    words = "[ref#3] [ref#4] Draw the dog in the style of."
+    other = (Reference(3, picture(1), "cat"), Reference(4, picture(2), "edge map", "edge"))
+    swapped = (Reference(1, picture(2), "dog"), Reference(2, picture(1), "style"))
+    expected = draw(raw, marked, *one)
+    assert torch.equal(expected, draw(raw, words, *other))
+    assert not torch.equal(expected, draw(raw, marked, *swapped))
+    assert not torch.equal(expected, draw(raw, "[ref#1] [ref#2] An owl.", *one))
+    assert not torch.equal(expected, draw(pipeline, marked, *one))
+    # No words at all are text, too: a raw style transfer has none.
+    assert torch.isfinite(draw(raw, "[ref#1] [ref#2]", *one)).all()
+
+    raw.save_pretrained(tmp_path / "raw")
+    loaded = InstructImagenPipeline.from_pretrained(tmp_path / "raw")
+    loaded.set_progress_bar_config(disable=True)
+    assert loaded.instruction is False
+    assert torch.equal(expected, draw(loaded, marked, *one))
+
+
+def test_a_pipeline_saved_before_there_were_raw_ones_follows_instructions(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path / "saved")
+    index = tmp_path / "saved/model_index.json"
+    settings = json.loads(index.read_text())
+    assert settings.pop("instruction") is True
+    index.write_text(json.dumps(settings))
+    assert InstructImagenPipeline.from_pretrained(tmp_path / "saved").instruction is True
 
 
 def test_a_latent_backbone_shares_all_of_this(encoder):

@@ -75,7 +75,7 @@ def run_demo(
         cases, atlas = fallback_cases()
     rows = []
     for title, example in cases:
-        instruction = _instruction(example, atlas, pipeline.size)
+        instruction = _instruction(example, atlas, pipeline)
         name = title.replace(" + ", "_and_")
         # Written and read again, so that what is shown is what `generate --instruction` gives.
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -92,11 +92,9 @@ def run_demo(
     return folder / "sheet.png", note
 
 
-def _instruction(example: Example, atlas: Atlas, size: int) -> Instruction:
-    pictures = [reference.picture for reference in example.references]
-    if not pictures:
-        return to_instruction(example, [])
-    return to_instruction(example, [_drawn(picture, atlas, size) for picture in pictures])
+def _instruction(example: Example, atlas: Atlas, pipeline: InstructImagenPipeline) -> Instruction:
+    pictures = [_drawn(reference.picture, atlas, pipeline.size) for reference in example.references]
+    return to_instruction(example, pictures, instruction=pipeline.instruction)
 
 
 def _drawn(picture: Picture, atlas: Atlas, size: int) -> np.ndarray:

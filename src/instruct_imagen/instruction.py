@@ -78,9 +78,18 @@ def markers_in(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(k) for k in _MARKER.findall(text)))
 
 
+def without_markers(text: str) -> str:
+    """A text without its markers and the spaces that they leave."""
+    words = " ".join(_MARKER.sub(" ", text).split())
+    return re.sub(r" (?=[.,:;?!])", "", words)
+
+
 def marker_prompt(marker: int, text: str) -> str:
-    """The text with which the encoder sees a reference, e.g. ``"[ref#1] dog"`` ([Hu24] §3.1)."""
-    return f"[ref#{marker}] {text}"
+    """The text with which the encoder sees a reference, e.g. ``"[ref#1] dog"`` ([Hu24] §3.1).
+
+    Marker 0 is none: the text alone.
+    """
+    return f"[ref#{marker}] {text}" if marker else text
 
 
 def reference_prompt(reference: Reference) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from instruct_imagen.diffusion.guidance import guidance_weights, guided
 from instruct_imagen.images import to_pil, to_tensor
-from instruct_imagen.instruction import Instruction, reference_prompt
+from instruct_imagen.instruction import Instruction, reference_prompt, without_markers
 from instruct_imagen.model.context_attention import ContextStates
 from instruct_imagen.model.text import TextEncoder, TextStates
 from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
@@ -91,6 +91,9 @@ class InstructImagenPipeline(DiffusionPipeline):
         text_encoder: Frozen, with markers.
         scheduler: Any diffusers scheduler with the config of `diffusion.objective`.
         vae: Of a latent backbone; None for a pixel one.
+        instruction: False for a network that was trained on raw inputs ([Hu24] §5, the multi-task
+            baseline): it sees the payload text without its markers, and references without
+            markers and texts.
     """
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
@@ -102,9 +105,11 @@ class InstructImagenPipeline(DiffusionPipeline):
         text_encoder: TextEncoder,
         scheduler: SchedulerMixin,
         vae: AutoencoderKL | None = None,
+        instruction: bool = True,
     ) -> None:
         super().__init__()
         self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler, vae=vae)
+        self.register_to_config(instruction=instruction)
 
     @classmethod
     def from_pretrained(
@@ -119,6 +124,11 @@ class InstructImagenPipeline(DiffusionPipeline):
         """Side of the images in pixels."""
         side = int(self.unet.unet.config.sample_size) * self.unet.space_to_depth
         return side * self._vae_factor
+
+    @property
+    def instruction(self) -> bool:
+        """Whether it follows instructions; False for a network of raw inputs."""
+        return bool(self.config.instruction)
 
     @property
     def _vae_factor(self) -> int:
@@ -169,7 +179,7 @@ class InstructImagenPipeline(DiffusionPipeline):
         weights = guidance_weights(guidance, guidance_scale, num_inference_steps)
         for one in instructions:
             one.check(max_marker=self.unet.max_markers)
-            if (cut := self.text_encoder.tokens_cut(one.text)) > 0:
+            if (cut := self.text_encoder.tokens_cut(self._payload(one))) > 0:
                 warnings.warn(
                     f"the text is {cut} tokens longer than the {self.text_encoder.max_length} that "
                     "this model reads; its end is not seen: shorten it",
@@ -207,8 +217,8 @@ class InstructImagenPipeline(DiffusionPipeline):
         for index, instruction in enumerate(instructions):
             for slot, reference in enumerate(instruction.references):
                 images.append(reference.image)
-                prompts.append(reference_prompt(reference))
-                places.append((index, slot, reference.marker))
+                prompts.append(reference_prompt(reference) if self.instruction else "")
+                places.append((index, slot, reference.marker if self.instruction else 0))
         device, dtype = self._execution_device, self.unet.dtype
         pixels = to_tensor(images, self.size).to(device, dtype)
         if self.vae is not None and images:
@@ -225,6 +235,10 @@ class InstructImagenPipeline(DiffusionPipeline):
             slots=max((slot + 1 for _, slot, _ in places), default=0),
         )
 
+    def _payload(self, instruction: Instruction) -> str:
+        """The text that the network sees."""
+        return instruction.text if self.instruction else without_markers(instruction.text)
+
     def _encode_text(self, texts: Sequence[str]) -> TextStates:
         return self.text_encoder(texts).to(self._execution_device, self.unet.dtype)
 
@@ -233,7 +247,7 @@ class InstructImagenPipeline(DiffusionPipeline):
     ) -> tuple[Callable[[Tensor, Tensor, float], Tensor], Callable[[], None]]:
         """The guided network, and what encodes the references anew."""
         side = self.size // self._vae_factor
-        texts = [instruction.text for instruction in instructions]
+        texts = [self._payload(instruction) for instruction in instructions]
         text = self._encode_text(texts)
         held: dict[str, ContextStates] = {}
         doubled: TextStates | None = None

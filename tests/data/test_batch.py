@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from instruct_imagen.data.batch import Batch, make_batch
-from instruct_imagen.data.example import Example, ExampleReference
+from instruct_imagen.data.example import Example, ExampleReference, without_instruction
 from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
@@ -114,6 +114,17 @@ def test_dropped_context_is_left_out(examples: list[Example], atlas: Atlas) -> N
     assert batch.reference_prompts == tuple(whole.reference_prompts[row] for row in kept)
     assert torch.equal(batch.targets, whole.targets)
     assert batch.texts == whole.texts
+
+
+def test_raw_inputs_are_captions_and_bare_pictures(examples: list[Example], atlas: Atlas) -> None:
+    raw = make_batch([without_instruction(example) for example in examples], atlas, SIZE)
+    whole = make_batch(examples, atlas, SIZE)
+    assert raw.texts == tuple(example.caption for example in examples)
+    assert set(raw.reference_prompts) == {""}
+    assert set(raw.markers.tolist()) == {0}
+    for name in ("targets", "reference_images", "sample", "slot"):
+        assert torch.equal(getattr(raw, name), getattr(whole, name)), name
+    assert (raw.slots, raw.tasks) == (whole.slots, whole.tasks)
 
 
 def test_without_any_reference(examples: list[Example], atlas: Atlas) -> None:

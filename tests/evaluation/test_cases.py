@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.data.world.fallback import fallback_vocabulary
-from instruct_imagen.evaluation.cases import fixed_examples
+from instruct_imagen.evaluation.cases import fixed_examples, to_instruction
+from instruct_imagen.instruction import without_markers
 
 
 def test_a_row_for_each_task_of_the_paper_and_one_for_the_combination():
@@ -27,3 +30,15 @@ def test_style_and_subject_takes_each_from_its_own_reference():
         assert target.style == other.style != shown.style
         assert "[ref#1]" in example.text
         assert "[ref#2]" in example.text
+
+
+def test_raw_inputs_are_the_caption_behind_the_markers():
+    for title, examples in fixed_examples(fallback_vocabulary(), each=8):
+        for example in examples:
+            pictures = [np.zeros((2, 2, 3), np.uint8) for _ in example.references]
+            made = to_instruction(example, pictures, instruction=False)
+            assert without_markers(made.text) == example.caption
+            assert set(made.markers) == {reference.marker for reference in example.references}
+            assert len(made.references) == len(pictures)
+            assert bool(example.caption) == (title != "style_transfer")
+            assert to_instruction(example, pictures).text == example.text

@@ -32,6 +32,7 @@ CHANGED = {
     "min_styles": "min_styles=9",  # on top of `BASES`
     "concepts": "concepts=9",
     "categories": "categories=Food & Drink",
+    "instruction": "instruction=false",
     "seed": "seed=1",
     "batch_size": "batch_size=8",
     "noises": "noises=1",

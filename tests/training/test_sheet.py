@@ -7,7 +7,7 @@ from PIL import Image
 
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
 from instruct_imagen.evaluation.cases import fixed_examples
-from instruct_imagen.instruction import Instruction
+from instruct_imagen.instruction import Instruction, without_markers
 from instruct_imagen.training.sheet import Sheet, draw_sheet
 
 SIZE = 16
@@ -19,6 +19,7 @@ class Painter:
     """In a pipeline's place: a grey that says how many references there were, then their mean."""
 
     size = SIZE
+    instruction = True
 
     def __init__(self):
         self.seen: list[tuple[Instruction, int]] = []
@@ -55,3 +56,19 @@ def test_results_without_and_with_swapped_references_stand_beside_the_true_answe
     referring = [number for number, example in enumerate(flat) if example.references]
     drawn = [seed for _, seed in painter.seen]
     assert drawn == [*range(len(flat)), *referring, *referring]
+
+
+def test_a_pipeline_of_raw_inputs_gets_captions():
+    rows = fixed_examples(fallback_vocabulary(), each=2)
+    painter = Painter()
+    painter.instruction = False
+    picture = np.asarray(draw_sheet(painter, Sheet(rows=rows, atlas=fallback_atlas())))
+    flat = [example for _, examples in rows for example in examples]
+    referring = [example for example in flat if example.references]
+    worded = [example for example in referring if example.caption]
+    texts = [without_markers(one.text) for one, _ in painter.seen]
+    assert texts == [example.caption for example in (*flat, *worded, *referring)]
+    # What has neither caption nor references asks for nothing: its result is blank.
+    number = [title for title, _ in rows].index("style_transfer")
+    top = HEADER + number * (SHOWN + HEADER) + HEADER
+    assert (picture[top : top + SHOWN, 4 * SHOWN : 5 * SHOWN] == 232).all()

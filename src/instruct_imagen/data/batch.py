@@ -23,10 +23,10 @@ class Batch:
         texts: B payload texts; empty where the text was dropped.
         targets: (B, 3, H, W) uint8.
         reference_images: (R, 3, H, W) uint8.
-        reference_prompts: R texts "[ref#k] short text".
+        reference_prompts: R texts "[ref#k] short text"; the short text alone without marker.
         sample: (R,) int64, which example a reference belongs to.
         slot: (R,) int64, its place among the references of that example.
-        markers: (R,) int64, k of its marker.
+        markers: (R,) int64, k of its marker; 0 for none.
         slots: The largest number of references of an example.
     """
 

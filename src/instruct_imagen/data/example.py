@@ -6,7 +6,7 @@ them into pixels at once (on any device). That keeps task construction pure, che
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 PictureKind = Literal["image", "edge", "mask", "depth"]
@@ -67,7 +67,8 @@ class ExampleReference:
     """One reference of an example.
 
     Attributes:
-        marker: k of ``[ref#k]``, from 1; several references may share it.
+        marker: k of ``[ref#k]``, from 1; several references may share it. 0 is none: see
+            `without_instruction`.
         text: Short text, e.g. ``"dog"`` or ``"edge map"``.
         role: ``subject``, ``style``, ``edge``, ``mask``, ``depth``, ``content`` or None.
         picture: What it shows.
@@ -86,11 +87,24 @@ class Example:
     Attributes:
         task: The family that it belongs to.
         text: Payload text with markers.
+        caption: The plain words that describe the target, without task wording or markers; empty
+            where the task has none, as style transfer.
         references: The multi-modal context, in order.
         target: The picture to be generated.
     """
 
     task: str
     text: str
+    caption: str
     references: tuple[ExampleReference, ...]
     target: Picture
+
+
+def without_instruction(example: Example) -> Example:
+    """The raw inputs of an example: its caption and bare pictures.
+
+    What the paper's multi-task baseline is trained on: no instruction text and no markers
+    ([Hu24] §5).
+    """
+    references = tuple(replace(one, marker=0, text="") for one in example.references)
+    return replace(example, text=example.caption, references=references)

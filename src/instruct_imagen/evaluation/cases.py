@@ -48,6 +48,7 @@ def style_and_subject(vocabulary: Vocabulary, index: int) -> Example:
     return Example(
         task="style + subject",
         text=f"Draw the [ref#1] {subject.text} in the style of [ref#2]: {words}.",
+        caption=words,
         references=(
             subject,
             ExampleReference(
@@ -58,10 +59,20 @@ def style_and_subject(vocabulary: Vocabulary, index: int) -> Example:
     )
 
 
-def to_instruction(example: Example, pictures: Sequence[np.ndarray]) -> Instruction:
-    """An example as the pipeline takes it, with rendered references (uint8 HWC each)."""
+def to_instruction(
+    example: Example, pictures: Sequence[np.ndarray], *, instruction: bool = True
+) -> Instruction:
+    """An example as the pipeline takes it.
+
+    Args:
+        example: The example.
+        pictures: Its rendered references (uint8 HWC each).
+        instruction: False for a pipeline of raw inputs, which sees the caption alone; the markers
+            before it say that the references are meant, and such a pipeline removes them.
+    """
+    markers = dict.fromkeys(f"[ref#{reference.marker}]" for reference in example.references)
     return Instruction(
-        example.text,
+        example.text if instruction else " ".join([*markers, example.caption]).strip(),
         tuple(
             Reference(reference.marker, pixels, reference.text, reference.role)
             for reference, pixels in zip(example.references, pictures, strict=True)

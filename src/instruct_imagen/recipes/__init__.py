@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
+from functools import partial
 
 from instruct_imagen.recipes.config import RecipeError, Stage, TrainConfig, override, resolved
 
@@ -12,9 +13,12 @@ __all__ = ["RecipeError", "Stage", "TrainConfig", "override", "recipe", "recipe_
 
 
 def recipe_names() -> tuple[str, ...]:
-    """Names of all recipes: each is a module of this folder with a function of its own name."""
-    found = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in found if name != "config"))
+    """Names of all recipes: each is a module of this folder with a function of its own name.
+
+    A module with ``VARIANTS`` has one recipe for each of them, e.g.
+    ``single_task-edge_to_image``: the function takes the variant.
+    """
+    return tuple(sorted(_recipes()))
 
 
 def recipe(name: str) -> TrainConfig:
@@ -23,8 +27,23 @@ def recipe(name: str) -> TrainConfig:
     Raises:
         RecipeError: There is none of that name.
     """
-    if name not in recipe_names():
-        raise RecipeError(f"unknown recipe '{name}': use one of {', '.join(recipe_names())}")
-    module = importlib.import_module(f"{__name__}.{name}")
-    function: Callable[[], TrainConfig] = getattr(module, name)
-    return function()
+    found = _recipes()
+    if name not in found:
+        raise RecipeError(f"unknown recipe '{name}': use one of {', '.join(sorted(found))}")
+    return found[name]()
+
+
+def _recipes() -> dict[str, Callable[[], TrainConfig]]:
+    """The function of each name."""
+    found: dict[str, Callable[[], TrainConfig]] = {}
+    for info in pkgutil.iter_modules(__path__):
+        if info.name == "config":
+            continue
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        function = getattr(module, info.name)
+        variants = getattr(module, "VARIANTS", None)
+        if variants is None:
+            found[info.name] = function
+        else:
+            found |= {f"{info.name}-{one}": partial(function, one) for one in variants}
+    return found

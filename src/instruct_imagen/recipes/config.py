@@ -52,6 +52,8 @@ class TrainConfig:
         min_styles: Concepts drawn in at least so many training styles.
         concepts: At most so many concepts, those with most styles first; 0 for all.
         categories: Of the concepts; empty for all.
+        instruction: False trains on raw inputs, as the paper's multi-task baseline: captions in
+            place of instructions, references without markers and texts ([Hu24] §5).
         seed: Of data, noise and initial weights.
         batch_size: Noised images a step.
         noises: Noised images an example: its texts and references are encoded once for all of them.
@@ -106,6 +108,7 @@ class TrainConfig:
     min_styles: int = 5
     concepts: int = 0
     categories: tuple[str, ...] = ()
+    instruction: bool = True
     seed: int = 0
     batch_size: int
     noises: int = 1

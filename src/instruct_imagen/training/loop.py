@@ -223,7 +223,12 @@ class Trainer:
             all_tasks(), stage.ratios, self.world.vocabulary, config.seed * 16 + self.stage
         )
         self._stream = stream(
-            StepExamples(mixture=mixture, count=count, share=self.processes.share(count)),
+            StepExamples(
+                mixture=mixture,
+                count=count,
+                share=self.processes.share(count),
+                instruction=config.instruction,
+            ),
             range(self.stage_step, max(self._stage_steps, 1)),
             self.encoder,
             workers=config.workers,
@@ -430,7 +435,12 @@ class Trainer:
         model.load_state_dict({**model.state_dict(), **weights})
         if self.config.channels_last:
             model.to(memory_format=torch.channels_last)
-        pipeline = InstructImagenPipeline(model.to(self.device), self.encoder, sampling_scheduler())
+        pipeline = InstructImagenPipeline(
+            model.to(self.device),
+            self.encoder,
+            sampling_scheduler(),
+            instruction=self.config.instruction,
+        )
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 

@@ -39,6 +39,8 @@ def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 2
 
     A cell of the sheet shows, from left to right: up to two references | the true answer | the
     result | the result without its references | the result with the next example's references.
+    A pipeline of raw inputs gets captions; where there is none, nothing is left to ask for without
+    the references, and that result is blank.
 
     Args:
         pipeline: What draws.
@@ -53,26 +55,33 @@ def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 2
         for example in flat
     ]
     targets = _pixels(sheet, [example.target for example in flat], size)
-    normal = [to_instruction(e, p) for e, p in zip(flat, shown, strict=True)]
+    normal = [
+        to_instruction(e, p, instruction=pipeline.instruction)
+        for e, p in zip(flat, shown, strict=True)
+    ]
     with_results = _sample(pipeline, normal, range(len(flat)), steps)
     dropped = [index for index, example in enumerate(flat) if example.references]
-    bare = [Instruction(_unmarked(flat[index].text)) for index in dropped]
-    without = _sample(pipeline, bare, dropped, steps)
+    texts = {
+        index: _unmarked(flat[index].text) if pipeline.instruction else flat[index].caption
+        for index in dropped
+    }
+    worded = [index for index in dropped if texts[index]]
+    bare = [Instruction(texts[index]) for index in worded]
+    without = dict(zip(worded, _sample(pipeline, bare, worded, steps), strict=True))
     swapped = []
     for index in dropped:
         row = index - index % width
         donor = row + (index + 1) % width
         count = len(shown[index])
         pictures = [shown[donor][slot % len(shown[donor])] for slot in range(count)]
-        swapped.append(to_instruction(flat[index], pictures))
-    with_swapped = _sample(pipeline, swapped, dropped, steps)
+        swapped.append(to_instruction(flat[index], pictures, instruction=pipeline.instruction))
+    with_swapped = dict(zip(dropped, _sample(pipeline, swapped, dropped, steps), strict=True))
     blank = np.full((size, size, 3), 232, np.uint8)
     cells = []
-    for index, example in enumerate(flat):
-        place = dropped.index(index) if example.references else None
+    for index in range(len(flat)):
         parts = [*shown[index][:2], *[blank] * (2 - len(shown[index]))]
         parts += [targets[index], with_results[index]]
-        parts += [blank, blank] if place is None else [without[place], with_swapped[place]]
+        parts += [without.get(index, blank), with_swapped.get(index, blank)]
         cells.append(np.concatenate(parts, axis=1))
     return _drawn([title for title, _ in sheet.rows], cells, width, max(-(-_PART // size), 1))
 

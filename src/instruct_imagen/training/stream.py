@@ -8,7 +8,7 @@ from itertools import islice
 
 from torch.utils.data import DataLoader, Dataset
 
-from instruct_imagen.data.example import Example
+from instruct_imagen.data.example import Example, without_instruction
 from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.model.text import TextEncoder
 
@@ -23,16 +23,19 @@ class StepExamples(Dataset):
         mixture: Of the stage.
         count: Examples of a step, in all processes.
         share: Which of them are this process's.
+        instruction: False for their raw inputs alone.
     """
 
     mixture: Mixture
     count: int
     share: range
+    instruction: bool
 
     def __getitem__(self, step: int) -> list[Example]:
         """Those of a step of the stage, from 0."""
         first = step * self.count + self.share.start
-        return self.mixture.examples(first, first + len(self.share))
+        drawn = self.mixture.examples(first, first + len(self.share))
+        return drawn if self.instruction else [without_instruction(example) for example in drawn]
 
 
 def stream(

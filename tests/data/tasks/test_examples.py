@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from instruct_imagen.data.example import Example, ExampleReference, Scene
+from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.tasks.base import MIN_TEMPLATES, load_templates
 from instruct_imagen.data.tasks.subject import mark_subject
@@ -118,6 +119,31 @@ def test_texts_are_clean(task: str, make: Make) -> None:
         assert not re.search(r"\b(an?|the|some) (an?|the|some)\b", example.text), example.text
         for article, letter in re.findall(r"\b(an?) (\w)", example.text):
             assert (article == "an") == (letter in "aeiou"), example.text
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_caption_describes_the_target_and_nothing_else(task: str, make: Make) -> None:
+    for example in make(task):
+        words = example.caption
+        if not words:
+            continue
+        assert "[ref#" not in words
+        assert all(caption_name(concept) in words for concept in concepts_of(example.target.scene))
+        # What a subject's marker changes in a caption is the article before it.
+        said = [word for word in words.lower().split() if word not in ("a", "an", "the", "some")]
+        assert set(re.findall(r"\w+", " ".join(said))) <= set(
+            re.findall(r"\w+", example.text.lower())
+        )
+        assert not words.endswith("."), words
+
+
+def test_the_tasks_without_a_caption(make: Make) -> None:
+    captioned = {task: {bool(example.caption) for example in make(task)} for task in PAPER_RATIOS}
+    silent = {task for task, found in captioned.items() if found == {False}}
+    assert silent == {"style_transfer", "reproduce"}
+    assert all(len(found) == 1 for found in captioned.values())
+    for example in make("retrieval", 50):
+        assert example.caption == example.text
 
 
 @pytest.mark.parametrize("task", TEMPLATED)

@@ -20,7 +20,7 @@ class Postcard:
 
     def example(self, rng, vocabulary):
         target = Picture(scene=sample_scene(rng, vocabulary))
-        return Example(task=self.name, text="A postcard.", references=(), target=target)
+        return Example(task=self.name, text="A postcard.", caption="", references=(), target=target)
 
 
 TASK = Postcard

@@ -88,7 +88,7 @@ def cluster_example(rng: np.random.Generator, vocabulary: Vocabulary) -> Example
         ExampleReference(marker=k, text=words, role=None, picture=picture)
         for k, (picture, words) in enumerate(context, start=1)
     )
-    return Example(task=TASK_NAME, text=text, references=references, target=target)
+    return Example(task=TASK_NAME, text=text, caption=text, references=references, target=target)
 
 
 def _scene(rng: np.random.Generator, vocabulary: Vocabulary, concept: str, style: str) -> Scene:

@@ -32,7 +32,9 @@ class Reproduce:
             marker=1, text=pick(rng, WORDS), role="content", picture=picture
         )
         text = fill(pick(rng, load_templates(self.name, *self.forms)), ref1=marker(1))
-        return Example(task=self.name, text=text, references=(reference,), target=picture)
+        return Example(
+            task=self.name, text=text, caption="", references=(reference,), target=picture
+        )
 
 
 TASK = Reproduce

@@ -43,6 +43,7 @@ class SpatialTask:
         return Example(
             task=self.name,
             text=fill(template, ref1=marker(1), caption=words),
+            caption=words,
             references=(reference,),
             target=Picture(scene=scene),
         )

@@ -76,6 +76,7 @@ class StyleTransfer:
         return Example(
             task=self.name,
             text=text,
+            caption="",
             references=references if content_marker == 1 else references[::-1],
             target=Picture(scene=restyle(scene, after)),
         )

@@ -49,6 +49,7 @@ class Styled:
         return Example(
             task=self.name,
             text=fill(template, ref1=marker(1), caption=words),
+            caption=words,
             references=(reference,),
             target=Picture(scene=scene),
         )

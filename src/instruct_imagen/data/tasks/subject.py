@@ -143,7 +143,13 @@ def subject_example(
         ExampleReference(marker=1, text=name, role="subject", picture=Picture(scene=shown))
         for shown in portraits
     )
-    return Example(task=task.name, text=text, references=references, target=Picture(scene=scene))
+    return Example(
+        task=task.name,
+        text=text,
+        caption=words,
+        references=references,
+        target=Picture(scene=scene),
+    )
 
 
 def _assets(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str, str | None]:

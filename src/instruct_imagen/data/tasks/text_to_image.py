@@ -28,9 +28,12 @@ class TextToImage:
         """A scene and a caption that mostly (80%) names the style."""
         scene = sample_scene(rng, vocabulary)
         words = caption(scene, rng, with_style=rng.random() < STYLE_IN_CAPTION)
+        text = words
         if rng.random() >= BARE_CAPTION:
-            words = fill(pick(rng, load_templates(self.name, *self.forms)), caption=words)
-        return Example(task=self.name, text=words, references=(), target=Picture(scene=scene))
+            text = fill(pick(rng, load_templates(self.name, *self.forms)), caption=words)
+        return Example(
+            task=self.name, text=text, caption=words, references=(), target=Picture(scene=scene)
+        )
 
 
 TASK = TextToImage
