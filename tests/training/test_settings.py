@@ -34,6 +34,7 @@ CHANGED = {
     "seed": "seed=1",
     "batch_size": "batch_size=8",
     "noises": "noises=1",
+    "targets": "targets=2",
     "optimizer": "optimizer=adamw",
     "learning_rate": "learning_rate=1e-4",
     "warmup_steps": "warmup_steps=0",
