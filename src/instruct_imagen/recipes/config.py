@@ -47,6 +47,8 @@ class TrainConfig:
             (Stable Diffusion's blocks) and has a middle; ``added_kv`` attends to image and text at
             once, without feed-forward layers and without a middle (DeepFloyd IF's, like Imagen's).
         text_encoder: ``starter``, or a folder or hub name of any text encoder of transformers.
+        text_store: A folder that keeps encoded texts for later runs, which may share it; empty for
+            none. Changes no result. A token takes its width in numbers of the encoder's dtype.
         max_markers: Highest k of ``[ref#k]``, at least `MARKERS`.
         min_styles: Concepts drawn in at least so many training styles.
         concepts: At most so many concepts, those with most styles first; 0 for all.
@@ -103,6 +105,7 @@ class TrainConfig:
     attention_levels: int = 1
     blocks: Literal["transformer", "added_kv"] = "transformer"
     text_encoder: str = "starter"
+    text_store: str = ""
     max_markers: int = 8
     min_styles: int = 5
     concepts: int = 0

@@ -85,6 +85,8 @@ class Trainer:
         self.world = load_world(config)
         self.encoder = self.world.encoder
         self.encoder.to(self.device)
+        if config.text_store:
+            self.encoder.keep_in(config.text_store)
         self.model = build_model(config, self.encoder.width)
         self.earlier: list[dict[str, Any]] = []  # runs that made the weights it begins with
         if last is not None:
