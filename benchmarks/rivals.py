@@ -69,9 +69,10 @@ def ours(batch: int, dtype: torch.dtype) -> tuple[Step, int]:
     references = ReferenceBatch(
         images=images[:0],
         text=text,
+        markers=none,
+        reference=none,
         sample=none,
         slot=none,
-        markers=none,
         batch_size=batch,
         slots=0,
     )

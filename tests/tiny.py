@@ -103,6 +103,7 @@ def references(
     return ReferenceBatch(
         images=torch.randn(count, channels, size, size, generator=generator),
         text=texts(max(count, 1), dim, length=3, seed=seed),
+        reference=torch.arange(count),
         sample=torch.tensor(owners, dtype=torch.int64),
         slot=torch.tensor(slots, dtype=torch.int64),
         markers=torch.tensor(marker, dtype=torch.int64),

@@ -228,9 +228,10 @@ class InstructImagenPipeline(DiffusionPipeline):
         return ReferenceBatch(
             images=pixels,
             text=self._encode_text(prompts or [""]),
+            markers=packed[:, 2],
+            reference=torch.arange(len(places), device=device),
             sample=packed[:, 0],
             slot=packed[:, 1],
-            markers=packed[:, 2],
             batch_size=len(instructions),
             slots=max((slot + 1 for _, slot, _ in places), default=0),
         )
@@ -305,9 +306,10 @@ def _no_references(references: ReferenceBatch) -> ReferenceBatch:
     return ReferenceBatch(
         images=references.images[:0],
         text=references.text,
+        markers=none,
+        reference=none,
         sample=none,
         slot=none,
-        markers=none,
         batch_size=references.batch_size,
         slots=0,
     )

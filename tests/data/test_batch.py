@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -85,6 +87,26 @@ def test_references_that_share_a_marker_keep_their_own_slots(atlas: Atlas) -> No
     assert batch.slot.tolist() == [0, 1]
     assert batch.sample.tolist() == [0, 0]
     assert not torch.equal(batch.reference_images[0], batch.reference_images[1])
+
+
+def test_a_shared_reference_is_kept_once(atlas: Atlas) -> None:
+    words = fallback_vocabulary()
+    pairs = [all_tasks()["retrieval"]().cluster_examples(scene_rng(0, n), words) for n in range(3)]
+    examples = [example for pair in pairs for example in pair]
+    # The last one has the same pictures under other markers, so with other prompts.
+    changed = [replace(shown, marker=4 - shown.marker) for shown in examples[-1].references]
+    examples[-1] = replace(examples[-1], references=tuple(changed))
+    batch = make_batch(examples, atlas, SIZE, drop_context=[False, True, *[False] * 4])
+    packed = [place for place in places(examples) if place[0] != 1]
+    assert len(batch.reference_images) == len(batch.markers) == len(batch.reference_prompts) == 11
+    assert batch.sample.tolist() == [index for index, _, _ in packed]
+    assert batch.slot.tolist() == [slot for _, slot, _ in packed]
+    assert batch.reference.shape == (15,)
+    for number, (_, _, shown) in zip(batch.reference.tolist(), packed, strict=True):
+        assert batch.markers[number] == shown.marker
+        assert batch.reference_prompts[number] == f"[ref#{shown.marker}] {shown.text}"
+        pixels = render_pictures([shown.picture], atlas, SIZE)[0]
+        assert torch.equal(batch.reference_images[number], pixels)
 
 
 def test_dropped_text_is_empty_and_nothing_else_changes(

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from instruct_imagen.data.clusters.by_concept import Cluster, cluster, cluster_example
+from instruct_imagen.data.clusters.by_concept import Cluster, cluster, cluster_examples
 from instruct_imagen.data.example import Picture
 from instruct_imagen.data.world.scenes import STYLE_NAMES, caption_name, sample_scene, scene_rng
 from instruct_imagen.data.world.sources import STYLES
 from instruct_imagen.data.world.vocabulary import Vocabulary
+from instruct_imagen.recipes.config import TARGETS
 
 COUNT = 300
 RICH = Vocabulary(tuple((concept, style) for concept in ("dog", "owl", "taxi") for style in STYLES))
@@ -41,7 +42,7 @@ def test_same_generator_same_cluster() -> None:
 def test_example_has_one_target_and_three_others_as_context() -> None:
     for index in range(COUNT):
         drawn = cluster(scene_rng(0, index), RICH)
-        example = cluster_example(scene_rng(0, index), RICH)
+        example = cluster_examples(scene_rng(0, index), RICH)[0]
         pairs = set(drawn.pairs)
         assert example.task == "retrieval"
         assert [reference.marker for reference in example.references] == [1, 2, 3]
@@ -52,11 +53,22 @@ def test_example_has_one_target_and_three_others_as_context() -> None:
         assert used <= pairs
 
 
+def test_all_five_pairs_of_a_cluster_are_used_by_its_two_examples() -> None:
+    for index in range(COUNT):
+        drawn = cluster(scene_rng(0, index), RICH)
+        examples = cluster_examples(scene_rng(0, index), RICH)
+        assert len(examples) == TARGETS
+        assert examples[0].references == examples[1].references
+        used = {(example.target, example.text) for example in examples}
+        used |= {(reference.picture, reference.text) for reference in examples[0].references}
+        assert used == set(drawn.pairs)
+
+
 def test_each_pair_becomes_the_target_equally_often() -> None:
     places = [0] * 5
     for index in range(1000):
         targets = [picture for picture, _ in cluster(scene_rng(0, index), RICH).pairs]
-        places[targets.index(cluster_example(scene_rng(0, index), RICH).target)] += 1
+        places[targets.index(cluster_examples(scene_rng(0, index), RICH)[0].target)] += 1
     assert all(abs(count - 200) < 50 for count in places)
 
 

@@ -78,6 +78,28 @@ def test_stream_is_a_pure_function_of_seed_and_index() -> None:
     assert stream.examples(0, 60) != mixture(seed=6).examples(0, 60)
 
 
+def test_several_targets_are_neighbours_of_one_cluster() -> None:
+    ratios = {"retrieval": 0.5, "reproduce": 0.5}
+    alone = Mixture(all_tasks(), ratios, WORDS, 3)
+    pairs = Mixture(all_tasks(), ratios, WORDS, 3, targets=2)
+    drawn = pairs.examples(0, 200)
+    assert [pairs.example(index) for index in reversed(range(200))] == drawn[::-1]
+    contexts = set()
+    for first in range(0, 200, 2):
+        one, two = drawn[first], drawn[first + 1]
+        assert one.task == two.task == alone.task_at(first // 2)
+        assert one.target != two.target
+        if one.task == "retrieval":
+            assert one.references == two.references
+            contexts.add(one.references)
+    assert len(contexts) == sum(example.task == "retrieval" for example in drawn) // 2
+
+
+def test_targets_change_no_stream_without_clusters() -> None:
+    paired = Mixture(all_tasks(), PAPER_RATIOS, WORDS, 0, targets=2)
+    assert paired.examples(0, 60) == mixture().examples(0, 60)
+
+
 def test_survives_a_trip_to_a_worker() -> None:
     stream = mixture(seed=5)
     assert pickle.loads(pickle.dumps(stream)).examples(90, 130) == stream.examples(90, 130)

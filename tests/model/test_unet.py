@@ -76,6 +76,7 @@ def test_an_absent_reference_changes_nothing():
             "text": type(few.text)(
                 states=few.text.states[:2], mask=few.text.mask[:2], markers=few.text.markers[:2]
             ),
+            "reference": few.reference[:2],
             "sample": few.sample[:2],
             "slot": few.slot[:2],
             "markers": few.markers[:2],

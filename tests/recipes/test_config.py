@@ -42,6 +42,7 @@ def test_settings_are_read_by_their_type():
         ("max_markers=2", "3 or more"),
         ("seed=-1", "0 or more"),
         ("noises=0", "noises=0 must be 1 or more"),
+        ("targets=3", "targets=3 must be 1 or 2"),
         ("channels_last=maybe", "true or false"),
     ],
 )

@@ -36,6 +36,7 @@ CHANGED = {
     "seed": "seed=1",
     "batch_size": "batch_size=8",
     "noises": "noises=1",
+    "targets": "targets=2",
     "optimizer": "optimizer=adamw",
     "learning_rate": "learning_rate=1e-4",
     "warmup_steps": "warmup_steps=0",
@@ -68,6 +69,7 @@ ELSEWHERE = {
     "out": "test_a_run_leaves_checkpoint_sheet_config_and_a_usable_pipeline",
     "device": "test_wrong_input_is_one_line_and_status_2",
     "trackers": "test_a_run_leaves_a_page_with_its_curves_and_sheets_and_event_files",
+    "text_store": "test_a_text_store_changes_no_result_of_a_run",
     "world": "test_a_packed_world_trains_like_the_real_one",
     "init": "test_a_run_begins_with_the_weights_of_a_saved_pipeline",
 }
@@ -174,6 +176,22 @@ def test_any_text_encoder_of_transformers_trains(tmp_path):
     trainer = Trainer(tiny(tmp_path / "run", *chosen, "text_dim=16"))
     trainer.begin_stage()
     trainer.step()
+
+
+def test_a_text_store_changes_no_result_of_a_run(tmp_path, result):
+    """Neither while it fills, nor when all texts come from it; in half precision, too."""
+    plain = result()
+    store = tmp_path / "texts"
+    for name in ("cold", "warm"):
+        trainer = Trainer(tiny(tmp_path / name, *SHORT, f"text_store={store}"))
+        trainer.sheet = lambda: None
+        trainer.run()
+        found = tensors(tmp_path / name)
+        assert found.keys() == plain.keys()
+        assert all(bool((found[key] == plain[key]).all()) for key in plain), name
+        assert (trainer.encoder.store.hits > 0) == (name == "warm")
+    # All of the second run's texts were read: it has written none.
+    assert len(list(store.iterdir())) == 1
 
 
 def test_sheets_are_drawn_so_often(tmp_path):

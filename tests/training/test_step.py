@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 
 from instruct_imagen.training.draws import draw
@@ -24,6 +26,7 @@ def test_several_noises_an_example_equal_as_many_copies_of_it():
                 mask=packed.text.mask[picks],
                 markers=packed.text.markers[picks],
             ),
+            reference=torch.arange(6),
             sample=torch.tensor([0, 0, 1, 1, 2, 3]),
             slot=packed.slot[picks],
             markers=packed.markers[picks],
@@ -36,6 +39,40 @@ def test_several_noises_an_example_equal_as_many_copies_of_it():
     losses = [step(encoded, draws) for encoded in (together, copies)]
     torch.testing.assert_close(losses[0], losses[1])
     assert losses[0].unique().numel() == 4
+
+
+def test_shared_references_give_the_losses_and_gradients_of_copies():
+    """Samples 0 and 1 share three references, sample 2 has none, sample 3 shares one of them."""
+    reference, sample, slot = [0, 1, 2, 0, 1, 2, 1, 3], [0, 0, 0, 1, 1, 1, 3, 3], [0, 1, 2] * 2
+    drawn = references([0, 0, 0, 3], batch=4, channels=3, size=16, dim=TEXT_DIM)
+    shared = replace(
+        drawn,
+        reference=torch.tensor(reference),
+        sample=torch.tensor(sample),
+        slot=torch.tensor([*slot, 0, 1]),
+    )
+    own = {name: getattr(shared.text, name)[reference] for name in ("states", "mask", "markers")}
+    copies = replace(
+        shared,
+        images=shared.images[reference],
+        text=replace(shared.text, **own),
+        markers=shared.markers[reference],
+        reference=torch.arange(8),
+    )
+    step = TrainingStep(awaken(own_unet()))
+    images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    draws = draw(1, rows=range(8), total=8, shape=(3, 16, 16), shift=1.0)
+    losses, gradients, amounts = [], [], []
+    for packed in (shared, copies):
+        encoded = Encoded(images=images, text=texts(4, TEXT_DIM), references=packed)
+        step.zero_grad()
+        losses.append(step(encoded, draws))
+        losses[-1].sum().backward()
+        gradients.append({name: weight.grad.clone() for name, weight in step.named_parameters()})
+        amounts.append(step_work(step.model, encoded, draws))
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
+    assert amounts[0] < amounts[1]
 
 
 class Silent(torch.nn.Module):

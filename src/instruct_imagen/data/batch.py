@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from instruct_imagen.data.example import Example
+from instruct_imagen.data.example import Example, Picture
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.instruction import marker_prompt
@@ -16,7 +16,10 @@ from instruct_imagen.instruction import marker_prompt
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """B examples; their R references are packed, only those that exist.
+    """B examples; their references are packed, only those that exist.
+
+    One that several examples share (the same picture with the same prompt) is kept once: R
+    references stand at P ≥ R places.
 
     Attributes:
         tasks: B names.
@@ -24,9 +27,10 @@ class Batch:
         targets: (B, 3, H, W) uint8.
         reference_images: (R, 3, H, W) uint8.
         reference_prompts: R texts "[ref#k] short text"; the short text alone without marker.
-        sample: (R,) int64, which example a reference belongs to.
-        slot: (R,) int64, its place among the references of that example.
         markers: (R,) int64, k of its marker; 0 for none.
+        reference: (P,) int64, which reference stands at a place.
+        sample: (P,) int64, which example the place belongs to.
+        slot: (P,) int64, its number among the references of that example.
         slots: The largest number of references of an example.
     """
 
@@ -35,9 +39,10 @@ class Batch:
     targets: Tensor
     reference_images: Tensor
     reference_prompts: tuple[str, ...]
+    markers: Tensor
+    reference: Tensor
     sample: Tensor
     slot: Tensor
-    markers: Tensor
     slots: int
 
 
@@ -70,17 +75,18 @@ def make_batch(
             raise ValueError(f"{name} has {len(flags)} flags for {count} examples; give one each")
     without_text = drop_text if drop_text is not None else [False] * count
     without_context = drop_context if drop_context is not None else [False] * count
-    pictures = [example.target for example in examples]
-    prompts: list[str] = []
+    distinct: dict[tuple[Picture, str], tuple[int, int]] = {}  # to their number and marker
     places: list[tuple[int, int, int]] = []
     for index, example in enumerate(examples):
         if without_context[index]:
             continue
         for slot, reference in enumerate(example.references):
-            pictures.append(reference.picture)
-            prompts.append(marker_prompt(reference.marker, reference.text))
-            places.append((index, slot, reference.marker))
+            content = (reference.picture, marker_prompt(reference.marker, reference.text))
+            number, _ = distinct.setdefault(content, (len(distinct), reference.marker))
+            places.append((number, index, slot))
+    pictures = [example.target for example in examples] + [picture for picture, _ in distinct]
     pixels = render_pictures(pictures, atlas, size, device)
+    markers = torch.tensor([marker for _, marker in distinct.values()], dtype=torch.int64)
     packed = torch.tensor(places, dtype=torch.int64).reshape(-1, 3).to(device)
     return Batch(
         tasks=tuple(example.task for example in examples),
@@ -90,9 +96,10 @@ def make_batch(
         ),
         targets=pixels[:count],
         reference_images=pixels[count:],
-        reference_prompts=tuple(prompts),
-        sample=packed[:, 0],
-        slot=packed[:, 1],
-        markers=packed[:, 2],
-        slots=max((slot + 1 for _, slot, _ in places), default=0),
+        reference_prompts=tuple(prompt for _, prompt in distinct),
+        markers=markers.to(device),
+        reference=packed[:, 0],
+        sample=packed[:, 1],
+        slot=packed[:, 2],
+        slots=max((slot + 1 for _, _, slot in places), default=0),
     )

@@ -2,8 +2,9 @@
 
 Which task an index belongs to is no coin toss: the assignment is exact. In any prefix of n
 examples each task occurs within 1 of ratio · n, so in any window within 2, whatever the batch size;
-the order is shuffled as far as that allows. The example at an index is a pure function of
-(seed, index), so a resumed run, or one with other workers, sees the same stream.
+the order is shuffled as far as that allows. (Where examples of a cluster share their references,
+all this holds of their groups.) The example at an index is a pure function of (seed, index), so a
+resumed run, or one with other workers, sees the same stream.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from instruct_imagen.data.example import Example
+from instruct_imagen.data.tasks.base import ClusterTask
 from instruct_imagen.data.world.scenes import scene_rng
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Mixture:
         ratios: Weight of each task; need not sum to 1. A task that is not named has 0.
         vocabulary: What may be drawn.
         seed: Seed of the whole stream, at least 0.
+        targets: Where a task's examples can share their references, tasks are assigned to so many
+            indices in a row, and examples of one cluster stand there.
 
     Attributes:
         ratios: The ratios in effect, which sum to 1, of the tasks that occur.
@@ -69,12 +73,14 @@ class Mixture:
         ratios: Mapping[str, float],
         vocabulary: Vocabulary,
         seed: int,
+        targets: int = 1,
     ) -> None:
         weights = integer_weights(ratios, known=tuple(tasks))
         self.ratios = {name: weight / sum(weights.values()) for name, weight in weights.items()}
         self.vocabulary = vocabulary
         self.seed = seed
         self._tasks = [tasks[name]() for name in weights]
+        self._targets = targets if any(isinstance(t, ClusterTask) for t in self._tasks) else 1
         self._table = assignment(tuple(weights.values()), seed)
 
     def task_at(self, index: int) -> str:
@@ -83,7 +89,11 @@ class Mixture:
 
     def example(self, index: int) -> Example:
         """The example at `index`, from 0; equal for equal (seed, index)."""
-        return self._task(index).example(scene_rng(self.seed, index), self.vocabulary)
+        task, member = self._task(index), index % self._targets
+        if isinstance(task, ClusterTask):
+            rng = scene_rng(self.seed, index - member)
+            return task.cluster_examples(rng, self.vocabulary)[member]
+        return task.example(scene_rng(self.seed, index), self.vocabulary)
 
     def examples(self, start: int, stop: int) -> list[Example]:
         """The examples from `start` to before `stop`: a batch."""
@@ -92,7 +102,7 @@ class Mixture:
     def _task(self, index: int) -> Task:
         if index < 0:
             raise IndexError(f"index {index} of a mixture; it counts from 0")
-        return self._tasks[self._table[index % len(self._table)]]
+        return self._tasks[self._table[index // self._targets % len(self._table)]]
 
 
 def integer_weights(ratios: Mapping[str, float], known: Sequence[str]) -> dict[str, int]:

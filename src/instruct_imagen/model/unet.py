@@ -32,21 +32,25 @@ from instruct_imagen.model.text import TextStates
 class ReferenceBatch:
     """The references of a batch of instructions, packed: only those that exist.
 
+    A reference that several samples share stands here once, and at P ≥ R places.
+
     Attributes:
         images: (R, C, H, W) floating point in [-1, 1], R ≥ 0 references of all samples together.
         text: States of the R prompts "[ref#k] short text".
-        sample: (R,) int64, which sample of the batch each belongs to.
-        slot: (R,) int64, its place among the references of that sample, from 0.
         markers: (R,) int64, k of its marker.
+        reference: (P,) int64, which of the R references stands at a place.
+        sample: (P,) int64, which sample of the batch the place belongs to.
+        slot: (P,) int64, its number among the references of that sample, from 0.
         batch_size: B, number of instructions.
         slots: The largest number of references of a sample.
     """
 
     images: Tensor
     text: TextStates
+    markers: Tensor
+    reference: Tensor
     sample: Tensor
     slot: Tensor
-    markers: Tensor
     batch_size: int
     slots: int
 
@@ -199,7 +203,7 @@ class InstructUNet(ModelMixin, ConfigMixin):
         """Encodes references and projects their keys and values for all sites, once.
 
         Args:
-            references: R references of B samples; R may be 0.
+            references: R references at the places of B samples; R may be 0.
             grid: (H, W) of the samples that will attend to them.
             **unet_inputs: As in `forward`, for the R prompts.
 
@@ -218,7 +222,9 @@ class InstructUNet(ModelMixin, ConfigMixin):
             features = features + self.marker_context(references.markers)[:, None]
             length = height * width
             packed = features.new_zeros(batch, references.slots, length, self.context_dim)
-            packed = packed.index_put((references.sample, references.slot), features)
+            # Indexing, whose backward adds up in a fixed order; that of index_select does not.
+            placed = features[references.reference]
+            packed = packed.index_put((references.sample, references.slot), placed)
             tokens = torch.cat([null.to(packed.dtype), packed.flatten(1, 2)], dim=1)
             places = position_features(height, width, features.device)
             positions = torch.cat([positions, places.repeat(references.slots, 1)])

@@ -48,6 +48,8 @@ class TrainConfig:
             once, without feed-forward layers and without a middle (DeepFloyd IF's, like Imagen's).
         text_encoder: ``starter``, or a folder or hub name of any text encoder of transformers.
         text_dim: Width of its states.
+        text_store: A folder that keeps encoded texts for later runs, which may share it; empty for
+            none. Changes no result. A token takes its width in numbers of the encoder's dtype.
         max_markers: Highest k of ``[ref#k]``, at least `MARKERS`.
         min_styles: Concepts drawn in at least so many training styles.
         concepts: At most so many concepts, those with most styles first; 0 for all.
@@ -58,6 +60,9 @@ class TrainConfig:
         batch_size: Noised images a step.
         noises: Noised images an example: its texts and references are encoded once for all of them.
             Must divide `batch_size`.
+        targets: Examples of a cluster of stage 1 that share their three references, which are then
+            encoded once: 1, or 2 for all five pictures. `batch_size` must be a multiple of
+            noises × targets.
         optimizer: ``muon``, ``adamw`` or ``adafactor`` (the paper's).
         learning_rate: After the warm-up.
         warmup_steps: Linear, from 0.
@@ -104,6 +109,7 @@ class TrainConfig:
     blocks: Literal["transformer", "added_kv"] = "transformer"
     text_encoder: str = "starter"
     text_dim: int = 384
+    text_store: str = ""
     max_markers: int = 8
     min_styles: int = 5
     concepts: int = 0
@@ -112,6 +118,7 @@ class TrainConfig:
     seed: int = 0
     batch_size: int
     noises: int = 1
+    targets: int = 1
     optimizer: Literal["muon", "adamw", "adafactor"] = "adamw"
     learning_rate: float
     warmup_steps: int
@@ -146,6 +153,9 @@ class TrainConfig:
 MARKERS = 3
 """The most markers that a task uses: stage 1 has three neighbours in the context."""
 
+TARGETS = 2
+"""The pictures of a cluster of stage 1 that are not in the context."""
+
 NORM_GROUPS = 16
 """Of the U-Net's group normalisation; every width is a multiple."""
 
@@ -153,7 +163,7 @@ _LOWEST = {
     "size": 1, "space_to_depth": 1, "layers": 1, "head_dim": 1, "attention_levels": 1,
     "text_dim": 1,
     "max_markers": MARKERS, "min_styles": 1, "concepts": 0, "seed": 0, "batch_size": 1,
-    "noises": 1, "warmup_steps": 0,
+    "noises": 1, "targets": 1, "warmup_steps": 0,
     "accumulate": 1, "workers": 0, "skip_limit": 0,
     "decay_after": 0, "cooldown": 0, "checkpoint_every": 0, "sheet_every": 0, "minutes": 0,
 }  # fmt: skip
@@ -178,6 +188,11 @@ def _problems(config: TrainConfig) -> Iterator[str]:
         yield (
             f"noises={config.noises} must divide batch_size={config.batch_size}: "
             "each example is seen with so many draws of noise"
+        )
+    if config.targets > TARGETS:
+        yield (
+            f"targets={config.targets} must be 1 or {TARGETS}: "
+            f"three of a cluster's five pictures are the references"
         )
     if len(config.channels) < 2 or any(width < 1 for width in config.channels):
         yield f"channels={config.channels} must be two widths or more"

@@ -59,7 +59,8 @@ def run_facts(config: TrainConfig, *, stages: Mapping[str, int], seconds: float)
 
 
 # Settings that say where and for how long, not what.
-_PLACES = {"minutes", "out", "device", "world", "checkpoint_every", "sheet_every", "init"}
+_PLACES = {"minutes", "out", "device", "world", "init", "text_store"}
+_PLACES |= {"checkpoint_every", "sheet_every"}
 
 
 def changed_settings(config: TrainConfig) -> dict[str, Any]:

@@ -94,6 +94,7 @@ def _work(config: TrainConfig, model: InstructUNet, examples: list[Example]) -> 
                 text=_texts(
                     len(places), 1 + max((p[3] for p in places), default=0), config.text_dim
                 ),
+                reference=packed,
                 sample=packed,
                 slot=packed,
                 markers=packed,

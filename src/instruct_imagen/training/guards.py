@@ -59,6 +59,7 @@ def keep_for_inspection(
     tensors = {
         "targets": batch.targets,
         "reference_images": batch.reference_images,
+        "reference": batch.reference,
         "sample": batch.sample,
         "noise": draws.noise,
         "timesteps": draws.timesteps,

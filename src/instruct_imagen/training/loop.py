@@ -85,6 +85,8 @@ class Trainer:
         self.world = load_world(config)
         self.encoder = self.world.encoder
         self.encoder.to(self.device)
+        if config.text_store:
+            self.encoder.keep_in(config.text_store)
         self.model = build_model(config)
         self.earlier: list[dict[str, Any]] = []  # runs that made the weights it begins with
         if last is not None:
@@ -169,11 +171,11 @@ class Trainer:
 
     def _check_shares(self) -> None:
         config, count = self.config, self.processes.count
-        parts = config.noises * config.accumulate * count
+        parts = config.noises * config.targets * config.accumulate * count
         if config.batch_size % parts:
             raise RecipeError(
                 f"batch_size={config.batch_size} must be a multiple of noises={config.noises} × "
-                f"accumulate={config.accumulate} × {count} processes"
+                f"targets={config.targets} × accumulate={config.accumulate} × {count} processes"
             )
 
     @property
@@ -220,7 +222,11 @@ class Trainer:
         self.step_work = 0.0
         count = config.batch_size // config.noises
         mixture = Mixture(
-            all_tasks(), stage.ratios, self.world.vocabulary, config.seed * 16 + self.stage
+            all_tasks(),
+            stage.ratios,
+            self.world.vocabulary,
+            config.seed * 16 + self.stage,
+            config.targets,
         )
         self._stream = stream(
             StepExamples(

@@ -29,7 +29,7 @@ _FREE_SETTINGS = frozenset(
     {"minutes", "out", "device", "world", "checkpoint_every", "sheet_every", "learning_rate"}
     | {"warmup_steps", "decay_after", "cooldown", "gradient_clip", "ema_decay", "precision"}
     | {"channels_last", "gradient_checkpointing", "workers", "parallel", "accumulate"}
-    | {"skip_limit", "trackers"}
+    | {"skip_limit", "trackers", "text_store"}
 )
 
 

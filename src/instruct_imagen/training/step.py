@@ -48,9 +48,10 @@ def encode_batch(
                 memory_format=layout
             ),
             text=prompts,
+            markers=batch.markers.to(device),
+            reference=batch.reference.to(device),
             sample=batch.sample.to(device),
             slot=batch.slot.to(device),
-            markers=batch.markers.to(device),
             batch_size=len(batch.texts),
             slots=batch.slots,
         ),

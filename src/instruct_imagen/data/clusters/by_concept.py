@@ -77,18 +77,23 @@ def cluster(rng: np.random.Generator, vocabulary: Vocabulary) -> Cluster:
     )
 
 
-def cluster_example(rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
-    """Draw a stage-1 example: one pair is text and target, three others are the context.
+def cluster_examples(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[Example, ...]:
+    """Draw a cluster's stage-1 examples: three pairs are the context of each of the two others.
 
-    The markers 1 to 3 tell the references apart; the text, a plain caption, mentions none.
+    Either is text and target of an example. The markers 1 to 3 tell the references apart; the
+    text, a plain caption, mentions none.
     """
     drawn = cluster(rng, vocabulary)
-    (target, text), *context = _shuffled(rng, drawn.pairs)[: 1 + CONTEXT_SIZE]
+    first, *others = _shuffled(rng, drawn.pairs)
+    context, targets = others[:CONTEXT_SIZE], (first, *others[CONTEXT_SIZE:])
     references = tuple(
         ExampleReference(marker=k, text=words, role=None, picture=picture)
         for k, (picture, words) in enumerate(context, start=1)
     )
-    return Example(task=TASK_NAME, text=text, caption=text, references=references, target=target)
+    return tuple(
+        Example(task=TASK_NAME, text=text, caption=text, references=references, target=target)
+        for target, text in targets
+    )
 
 
 def _scene(rng: np.random.Generator, vocabulary: Vocabulary, concept: str, style: str) -> Scene:

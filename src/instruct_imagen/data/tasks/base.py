@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from instruct_imagen.data.world.vocabulary import VocabularyError
 
@@ -63,6 +63,17 @@ class Task(Protocol):
             rng: The only source of randomness.
             vocabulary: Which (concept, style) pairs may be drawn; nothing else is.
         """
+        ...
+
+
+@runtime_checkable
+class ClusterTask(Task, Protocol):
+    """A task that can draw several examples that share their references."""
+
+    def cluster_examples(
+        self, rng: np.random.Generator, vocabulary: Vocabulary
+    ) -> tuple[Example, ...]:
+        """Draw all examples of one cluster; the first equals `example` of the same generator."""
         ...
 
 

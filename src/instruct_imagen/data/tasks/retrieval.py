@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from instruct_imagen.data.clusters.by_concept import TASK_NAME, cluster_example
+from instruct_imagen.data.clusters.by_concept import TASK_NAME, cluster_examples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,13 @@ class Retrieval:
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """One cluster, one target of it."""
-        return cluster_example(rng, vocabulary)
+        return self.cluster_examples(rng, vocabulary)[0]
+
+    def cluster_examples(
+        self, rng: np.random.Generator, vocabulary: Vocabulary
+    ) -> tuple[Example, ...]:
+        """One cluster, two targets of it, which share their context."""
+        return cluster_examples(rng, vocabulary)
 
 
 TASK = Retrieval
