@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from instruct_imagen.data.example import Example
+from instruct_imagen.data.photographs import Photographs
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.instruction import marker_prompt
@@ -49,6 +50,7 @@ def make_batch(
     device: torch.device | str = "cpu",
     drop_text: Sequence[bool] | None = None,
     drop_context: Sequence[bool] | None = None,
+    photographs: Photographs | None = None,
 ) -> Batch:
     """Renders and packs examples.
 
@@ -59,6 +61,7 @@ def make_batch(
         device: Where the pixels are made.
         drop_text: B flags: the text becomes empty.
         drop_context: B flags: the references are left out, and so cost nothing.
+        photographs: The user's own, where the examples show some; decoded at `size`.
 
     Raises:
         ValueError: There are fewer or more flags than examples.
@@ -80,7 +83,7 @@ def make_batch(
             pictures.append(reference.picture)
             prompts.append(marker_prompt(reference.marker, reference.text))
             places.append((index, slot, reference.marker))
-    pixels = render_pictures(pictures, atlas, size, device)
+    pixels = render_pictures(pictures, atlas, size, device, photographs=photographs)
     packed = torch.tensor(places, dtype=torch.int64).reshape(-1, 3).to(device)
     return Batch(
         tasks=tuple(example.task for example in examples),

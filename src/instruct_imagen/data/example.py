@@ -63,6 +63,17 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Photograph:
+    """A picture that is an image of the user's own.
+
+    Attributes:
+        index: Its place in `data.photographs.Photographs`, from 0.
+    """
+
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExampleReference:
     """One reference of an example.
 
@@ -76,7 +87,7 @@ class ExampleReference:
     marker: int
     text: str
     role: str | None
-    picture: Picture
+    picture: Picture | Photograph
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,4 +104,4 @@ class Example:
     task: str
     text: str
     references: tuple[ExampleReference, ...]
-    target: Picture
+    target: Picture | Photograph

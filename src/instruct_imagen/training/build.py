@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from instruct_imagen.data.photographs import Photographs, read_photographs
+from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
 from instruct_imagen.model.unet import InstructUNet
@@ -136,6 +138,32 @@ def build_world(config: TrainConfig) -> tuple[Vocabulary, Atlas]:
     """
     vocabulary = recipe_vocabulary(config)
     return vocabulary, Atlas.build(vocabulary.pairs)
+
+
+def build_photographs(config: TrainConfig) -> Photographs | None:
+    """The user's own images at the recipe's size; None where no stage draws from any.
+
+    Raises:
+        RecipeError: The settings that name them are missing, or nothing uses them.
+        PhotographError: The folder or a caption.
+        ImageError: An image.
+    """
+    if not any(stage.ratios.get(MySubject.name) for stage in config.stages):
+        for name in ("folder", "subject"):
+            if getattr(config, name):
+                raise RecipeError(
+                    f"{name}={getattr(config, name)} is used by no stage of the recipe "
+                    f"{config.name}: leave it out, or train my_subject"
+                )
+        return None
+    for name, example in (("folder", "my_images"), ("subject", "'clay dog'")):
+        if not getattr(config, name).strip():
+            raise RecipeError(f"{name} is empty: say {name}={example} of your own images")
+    if config.world:
+        raise RecipeError(
+            f"world={config.world} knows only its own words: leave it out for images of your own"
+        )
+    return read_photographs(Path(config.folder), config.subject, config.size)
 
 
 def build_optimizer(

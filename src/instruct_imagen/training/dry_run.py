@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 
 from instruct_imagen.recipes.config import TrainConfig
+from instruct_imagen.training.adapters import trained
 from instruct_imagen.training.card import machine_name
 from instruct_imagen.training.loop import Trainer
 from instruct_imagen.training.speed import convolution_rate, seconds
@@ -36,7 +37,9 @@ def dry_run(config: TrainConfig, *, hardware: str, share: float) -> Iterator[str
         trainer = Trainer(replace(config, out=folder, trackers=()))
         count = trainer.parameter_count
         device = trainer.device
-        yield f"parameters          {count:,}"
+        changed = sum(weight.numel() for _, weight in trained(trainer.model))
+        part = f", {changed:,} of adapters are trained" if config.lora else ""
+        yield f"parameters          {count:,}{part}"
         moments = sum(
             value.numel() * value.element_size()
             for entries in _state_after_a_step(trainer)
@@ -44,8 +47,9 @@ def dry_run(config: TrainConfig, *, hardware: str, share: float) -> Iterator[str
             if isinstance(value, torch.Tensor)
         )
         yield (
-            f"memory a process    {4 * count / 1e6:,.0f} MB each of weights, gradients and their "
-            f"average, {moments / 1e6:,.0f} MB of moments; {_peak(device) / 1e6:,.0f} MB in all"
+            f"memory a process    {4 * count / 1e6:,.0f} MB of weights, "
+            f"{4 * changed / 1e6:,.0f} MB each of gradients and averages, "
+            f"{moments / 1e6:,.0f} MB of moments; {_peak(device) / 1e6:,.0f} MB in all"
         )
         dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         rate = convolution_rate(dtype, device)

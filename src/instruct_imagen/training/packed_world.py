@@ -9,7 +9,9 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
+from instruct_imagen.data.photographs import Photographs
+from instruct_imagen.data.tasks.base import Task
+from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.holdout import holdout
@@ -25,7 +30,7 @@ from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.data.world.vocabulary import MISDRAWN, Vocabulary
 from instruct_imagen.model.text import TextEncoder, starter_encoder_folder
 from instruct_imagen.recipes.config import RecipeError, TrainConfig
-from instruct_imagen.training.build import build_world
+from instruct_imagen.training.build import build_photographs, build_world
 
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
 _TOKENIZER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
@@ -48,11 +53,26 @@ class World:
         atlas: Sprites at the recipe's size.
         vocabulary: Which of them training may draw (all).
         encoder: The text encoder; a packed one does not know words that the world never uses.
+        photographs: The user's own, where the recipe draws from them.
     """
 
     atlas: Atlas
     vocabulary: Vocabulary
     encoder: TextEncoder
+    photographs: Photographs | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the user's photographs and captions; empty without any."""
+        return self.photographs.sha256 if self.photographs is not None else ""
+
+    @property
+    def tasks(self) -> Mapping[str, Callable[[], Task]]:
+        """What makes each task that can be drawn from it, by name."""
+        if self.photographs is None:
+            return all_tasks()
+        own = partial(MySubject, self.photographs.subject, self.photographs.captions)
+        return {**all_tasks(), MySubject.name: own}
 
 
 def pack_world(config: TrainConfig, path: Path) -> Path:
@@ -133,14 +153,16 @@ def load_world(config: TrainConfig) -> World:
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.
         OSError: The packed file cannot be read.
+        RecipeError, PhotographError, ImageError: See `build_photographs`.
     """
+    photographs = build_photographs(config)
     # Autocast would cast a frozen encoder's weights anew at every call.
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     if config.world:
         return read_packed_world(Path(config.world), config, dtype=dtype)
     vocabulary, atlas = build_world(config)
     encoder = TextEncoder(config.text_encoder, max_markers=config.max_markers, dtype=dtype)
-    return World(atlas=atlas, vocabulary=vocabulary, encoder=encoder)
+    return World(atlas=atlas, vocabulary=vocabulary, encoder=encoder, photographs=photographs)
 
 
 def read_packed_world(path: Path, config: TrainConfig, *, dtype: torch.dtype) -> World:
