@@ -71,6 +71,9 @@ ELSEWHERE = {
     "trackers": "test_a_run_leaves_a_page_with_its_curves_and_sheets_and_event_files",
     "text_store": "test_a_text_store_changes_no_result_of_a_run",
     "world": "test_a_packed_world_trains_like_the_real_one",
+    "lora": "test_only_adapters_change",
+    "folder": "test_a_run_on_a_folder_goes_on_exactly_and_only_with_that_folder",
+    "subject": "test_a_run_on_a_folder_goes_on_exactly_and_only_with_that_folder",
     "init": "test_a_run_begins_with_the_weights_of_a_saved_pipeline",
 }
 SHORT = (

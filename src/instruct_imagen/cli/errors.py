@@ -10,6 +10,7 @@ class UsageError(ValueError):
 def user_errors() -> tuple[type[BaseException], ...]:
     """The error classes that name a place and a cure."""
     from instruct_imagen.data.mixture import MixtureError
+    from instruct_imagen.data.photographs import PhotographError
     from instruct_imagen.data.tasks.base import TemplateError
     from instruct_imagen.data.world.atlas import AtlasError
     from instruct_imagen.data.world.sources import WorldUnavailable
@@ -29,6 +30,7 @@ def user_errors() -> tuple[type[BaseException], ...]:
         ImageError,
         RecipeError,
         MixtureError,
+        PhotographError,
         TemplateError,
         AtlasError,
         WorldUnavailable,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from instruct_imagen.data.example import Example, Picture
+from instruct_imagen.data.example import Example, Photograph, Picture
+from instruct_imagen.data.photographs import Photographs
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.instruction import marker_prompt
@@ -54,6 +55,7 @@ def make_batch(
     device: torch.device | str = "cpu",
     drop_text: Sequence[bool] | None = None,
     drop_context: Sequence[bool] | None = None,
+    photographs: Photographs | None = None,
 ) -> Batch:
     """Renders and packs examples.
 
@@ -64,6 +66,7 @@ def make_batch(
         device: Where the pixels are made.
         drop_text: B flags: the text becomes empty.
         drop_context: B flags: the references are left out, and so cost nothing.
+        photographs: The user's own, where the examples show some; decoded at `size`.
 
     Raises:
         ValueError: There are fewer or more flags than examples.
@@ -75,7 +78,8 @@ def make_batch(
             raise ValueError(f"{name} has {len(flags)} flags for {count} examples; give one each")
     without_text = drop_text if drop_text is not None else [False] * count
     without_context = drop_context if drop_context is not None else [False] * count
-    distinct: dict[tuple[Picture, str], tuple[int, int]] = {}  # to their number and marker
+    # To their number and marker.
+    distinct: dict[tuple[Picture | Photograph, str], tuple[int, int]] = {}
     places: list[tuple[int, int, int]] = []
     for index, example in enumerate(examples):
         if without_context[index]:
@@ -85,7 +89,7 @@ def make_batch(
             number, _ = distinct.setdefault(content, (len(distinct), reference.marker))
             places.append((number, index, slot))
     pictures = [example.target for example in examples] + [picture for picture, _ in distinct]
-    pixels = render_pictures(pictures, atlas, size, device)
+    pixels = render_pictures(pictures, atlas, size, device, photographs=photographs)
     markers = torch.tensor([marker for _, marker in distinct.values()], dtype=torch.int64)
     packed = torch.tensor(places, dtype=torch.int64).reshape(-1, 3).to(device)
     return Batch(

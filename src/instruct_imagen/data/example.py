@@ -63,6 +63,17 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Photograph:
+    """A picture that is an image of the user's own.
+
+    Attributes:
+        index: Its place in `data.photographs.Photographs`, from 0.
+    """
+
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExampleReference:
     """One reference of an example.
 
@@ -77,7 +88,7 @@ class ExampleReference:
     marker: int
     text: str
     role: str | None
-    picture: Picture
+    picture: Picture | Photograph
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +108,7 @@ class Example:
     text: str
     caption: str
     references: tuple[ExampleReference, ...]
-    target: Picture
+    target: Picture | Photograph
 
 
 def without_instruction(example: Example) -> Example:

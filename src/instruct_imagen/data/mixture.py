@@ -9,7 +9,7 @@ resumed run, or one with other workers, sees the same stream.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from math import ceil, gcd, isfinite
 from typing import TYPE_CHECKING
@@ -53,7 +53,7 @@ class Mixture:
     """An endless stream of examples of several tasks.
 
     Args:
-        tasks: Task classes by name, e.g. `tasks.all_tasks()`.
+        tasks: What makes each task, by name, e.g. the classes of `tasks.all_tasks()`.
         ratios: Weight of each task; need not sum to 1. A task that is not named has 0.
         vocabulary: What may be drawn.
         seed: Seed of the whole stream, at least 0.
@@ -69,7 +69,7 @@ class Mixture:
 
     def __init__(
         self,
-        tasks: Mapping[str, type[Task]],
+        tasks: Mapping[str, Callable[[], Task]],
         ratios: Mapping[str, float],
         vocabulary: Vocabulary,
         seed: int,

@@ -96,6 +96,11 @@ class TrainConfig:
             concepts and categories; empty builds the world from its sources.
         init: A saved pipeline (a folder, or ``starter``) whose weights the run begins with; empty
             for weights drawn from the seed. Images are counted from 0 again.
+        lora: Rank of the adapters on the attention's linear layers, which alone are trained, on top
+            of the weights of `init`; 0 trains everything. See `training.adapters`.
+        folder: Of images of one's own, for stages with the task ``my_subject``; ``name.txt`` beside
+            an image is its caption. See `data.photographs`.
+        subject: What all of them show, e.g. ``"clay dog"``.
     """
 
     name: str
@@ -144,6 +149,9 @@ class TrainConfig:
     device: str = "cpu"
     world: str = ""
     init: str = ""
+    lora: int = 0
+    folder: str = ""
+    subject: str = ""
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -166,6 +174,7 @@ _LOWEST = {
     "noises": 1, "targets": 1, "warmup_steps": 0,
     "accumulate": 1, "workers": 0, "skip_limit": 0,
     "decay_after": 0, "cooldown": 0, "checkpoint_every": 0, "sheet_every": 0, "minutes": 0,
+    "lora": 0,
 }  # fmt: skip
 _ABOVE_ZERO = ("learning_rate", "gradient_clip", "timestep_shift")
 _SHARES = ("drop_both", "drop_context")
@@ -206,6 +215,11 @@ def _problems(config: TrainConfig) -> Iterator[str]:
         yield f"attention_levels={config.attention_levels} must be at most {len(config.channels)}"
     if config.world and config.text_encoder != "starter":
         yield f"world={config.world} brings its own text encoder: leave out text_encoder or world"
+    if config.lora and not config.init:
+        yield f"lora={config.lora} adapts weights that are there: name them, e.g. init=starter"
+    narrowest = min(config.channels[-config.attention_levels :])
+    if config.lora > narrowest:
+        yield f"lora={config.lora} must be at most {narrowest}, the width of what it adapts"
     cell = config.space_to_depth * 2 ** (len(config.channels) - 1)
     if config.size % cell:
         yield f"size={config.size} must be a multiple of {cell} with these levels"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from instruct_imagen.data.photographs import Photographs, read_photographs
+from instruct_imagen.data.tasks.base import Task
+from instruct_imagen.data.tasks.my_subject import MySubject
+from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
 from instruct_imagen.model.unet import InstructUNet
@@ -136,6 +141,40 @@ def build_world(config: TrainConfig) -> tuple[Vocabulary, Atlas]:
     """
     vocabulary = recipe_vocabulary(config)
     return vocabulary, Atlas.build(vocabulary.pairs)
+
+
+def build_photographs(config: TrainConfig) -> Photographs | None:
+    """The user's own images at the recipe's size; None where no stage draws from any.
+
+    Raises:
+        RecipeError: The settings that name them are missing, or nothing uses them.
+        PhotographError: The folder or a caption.
+        ImageError: An image.
+    """
+    if not any(stage.ratios.get(MySubject.name) for stage in config.stages):
+        for name in ("folder", "subject"):
+            if getattr(config, name):
+                raise RecipeError(
+                    f"{name}={getattr(config, name)} is used by no stage of the recipe "
+                    f"{config.name}: leave it out, or train my_subject"
+                )
+        return None
+    for name, example in (("folder", "my_images"), ("subject", "'clay dog'")):
+        if not getattr(config, name).strip():
+            raise RecipeError(f"{name} is empty: say {name}={example} of your own images")
+    if config.world:
+        raise RecipeError(
+            f"world={config.world} knows only its own words: leave it out for images of your own"
+        )
+    return read_photographs(Path(config.folder), config.subject, config.size)
+
+
+def tasks_with(photographs: Photographs | None) -> Mapping[str, Callable[[], Task]]:
+    """What makes each task, by name; with photographs, that of the user's own subject too."""
+    if photographs is None:
+        return all_tasks()
+    own = partial(MySubject, photographs.subject, photographs.captions)
+    return {**all_tasks(), MySubject.name: own}
 
 
 def build_optimizer(

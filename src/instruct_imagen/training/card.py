@@ -28,7 +28,7 @@ An `InstructImagenPipeline`, written by `instruct-imagen export`.
 | images seen in training | {images:,} (steps: {steps:,}) |
 | training time | {hours:.1f} h of steps |
 {runs}
-| data | the starter world: {pairs:,} drawings ({concepts} concepts, {styles} styles) |
+| data | the starter world: {pairs:,} drawings ({concepts} concepts, {styles} styles){photographs} |
 | held out | version {holdout} of the world's hold-out |
 | weights | exponential moving average, {dtype} |
 | text encoder | all-MiniLM-L6-v2, frozen, from its own package |
@@ -60,7 +60,7 @@ def run_facts(config: TrainConfig, *, stages: Mapping[str, int], seconds: float)
 
 # Settings that say where and for how long, not what.
 _PLACES = {"minutes", "out", "device", "world", "init", "text_store"}
-_PLACES |= {"checkpoint_every", "sheet_every"}
+_PLACES |= {"checkpoint_every", "sheet_every", "folder"}
 
 
 def changed_settings(config: TrainConfig) -> dict[str, Any]:
@@ -103,7 +103,8 @@ def write_card(
         folder: Of the exported pipeline.
         config: Of the last run.
         runs: `run_facts` of all runs that made the weights, oldest first.
-        **facts: What the card names besides: parameters, pairs, concepts, styles, holdout, dtype.
+        **facts: What the card names besides: parameters, pairs, concepts, styles,
+            photographs (how many of one's own, in words), holdout, dtype.
     """
     text = CARD.format(
         name=config.name,

@@ -12,11 +12,17 @@ import torch
 
 from instruct_imagen.data.example import Example
 from instruct_imagen.data.mixture import Mixture
-from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.model.text import TextStates
 from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
 from instruct_imagen.recipes.config import RecipeError, Stage, TrainConfig
-from instruct_imagen.training.build import build_model, recipe_vocabulary, training_device
+from instruct_imagen.training.adapters import add_adapters, trained
+from instruct_imagen.training.build import (
+    build_model,
+    build_photographs,
+    recipe_vocabulary,
+    tasks_with,
+    training_device,
+)
 from instruct_imagen.training.card import machine_name
 from instruct_imagen.training.draws import Draws
 from instruct_imagen.training.loop import Trainer
@@ -37,19 +43,21 @@ class Reckoned:
     """What follows from shapes alone.
 
     Attributes:
-        parameters: That are trained.
+        parameters: Of the network, adapters included.
+        trained: Of them.
         moments: Bytes of the optimizer's state.
         work: GFLOP an image of each stage that has images, forward and backward.
     """
 
     parameters: int
+    trained: int
     moments: int
     work: dict[str, float]
 
     @property
     def fixed_bytes(self) -> int:
         """Of weights, gradients, average and moments; activations come on top."""
-        return 3 * 4 * self.parameters + self.moments
+        return 4 * (self.parameters + 2 * self.trained) + self.moments
 
 
 def reckon(config: TrainConfig) -> Reckoned:
@@ -60,19 +68,24 @@ def reckon(config: TrainConfig) -> Reckoned:
     """
     with torch.device("meta"):
         model = build_model(config)
-    named = list(model.named_parameters())
+        if config.lora:
+            add_adapters(model, config.lora)
+    named = trained(model)
     # Muon and Adafactor keep one moment of a matrix, all else has two.
     one = {"muon": is_hidden_matrix, "adafactor": lambda *_: True, "adamw": lambda *_: False}
     single = one[config.optimizer]
     moments = sum(4 * weight.numel() * (1 if single(name, weight) else 2) for name, weight in named)
-    vocabulary = recipe_vocabulary(config)
+    vocabulary, tasks = recipe_vocabulary(config), tasks_with(build_photographs(config))
     work = {}
     for stage in config.stages:
         if stage.images:
-            mixture = Mixture(all_tasks(), stage.ratios, vocabulary, config.seed)
+            mixture = Mixture(tasks, stage.ratios, vocabulary, config.seed)
             work[stage.name] = _work(config, model, mixture.examples(0, _COUNTED))
     return Reckoned(
-        parameters=sum(weight.numel() for _, weight in named), moments=moments, work=work
+        parameters=sum(weight.numel() for weight in model.parameters()),
+        trained=sum(weight.numel() for _, weight in named),
+        moments=moments,
+        work=work,
     )
 
 
@@ -105,7 +118,7 @@ def _work(config: TrainConfig, model: InstructUNet, examples: list[Example]) -> 
         draws = Draws(
             timesteps=torch.zeros(count, dtype=torch.int64), noise=torch.zeros(count, 3, size, size)
         )
-    return step_work(model.config, encoded, draws) / count
+    return step_work(model.config, encoded, draws, lora=config.lora) / count
 
 
 def _texts(count: int, length: int, dim: int) -> TextStates:
@@ -130,10 +143,11 @@ def dry_run(config: TrainConfig, *, hardware: str, share: float) -> Iterator[str
         training does not fit into memory here, it takes no step and says so.
     """
     found = reckon(config)
-    yield f"parameters          {found.parameters:,}"
+    yield f"parameters          {found.parameters:,}, {found.trained:,} of them trained"
     yield (
-        f"memory a process    {4 * found.parameters / 1e6:,.0f} MB each of weights, gradients and "
-        f"their average, {found.moments / 1e6:,.0f} MB of moments; activations come on top"
+        f"memory a process    {4 * found.parameters / 1e6:,.0f} MB of weights, "
+        f"{4 * found.trained / 1e6:,.0f} MB each of gradients and averages, "
+        f"{found.moments / 1e6:,.0f} MB of moments; activations come on top"
     )
     there = HARDWARE[hardware] * share
     yield f"there               {share:.0%} of one {hardware}, {there:,.0f} GFLOP/s"

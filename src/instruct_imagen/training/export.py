@@ -61,7 +61,7 @@ def export(
     new = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(new, ignore_errors=True)  # left by a crash
     pipeline.save_pretrained(new, max_shard_size=max_shard_size)
-    vocabulary = trainer.world.vocabulary
+    vocabulary, own = trainer.world.vocabulary, trainer.world.photographs
     write_card(
         new,
         trainer.config,
@@ -70,6 +70,7 @@ def export(
         pairs=len(vocabulary.pairs),
         concepts=len(vocabulary.concepts),
         styles=len(vocabulary.styles),
+        photographs=f" and {len(own)} images of one's own ({own.subject})" if own else "",
         holdout=holdout().version,
         dtype=str(dtype).removeprefix("torch."),
     )

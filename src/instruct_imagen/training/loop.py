@@ -19,17 +19,16 @@ from tqdm import tqdm
 from instruct_imagen.data.batch import Batch, make_batch
 from instruct_imagen.data.example import Example
 from instruct_imagen.data.mixture import Mixture
-from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.diffusion.objective import (
     ConditionDrop,
     draw_condition_drop,
     sampling_scheduler,
 )
-from instruct_imagen.evaluation.cases import fixed_examples
 from instruct_imagen.images import save_png
 from instruct_imagen.pipeline import InstructImagenPipeline
 from instruct_imagen.recipes.config import RecipeError, TrainConfig, resolved
 from instruct_imagen.training import checkpoint
+from instruct_imagen.training.adapters import ADAPTER, add_adapters, merged, trained
 from instruct_imagen.training.average import Average
 from instruct_imagen.training.build import (
     build_model,
@@ -52,7 +51,7 @@ from instruct_imagen.training.processes import Processes
 from instruct_imagen.training.record import Record, live, write_line
 from instruct_imagen.training.settings import incompatible_settings, learning_rate
 from instruct_imagen.training.sharding import whole
-from instruct_imagen.training.sheet import Sheet, draw_sheet
+from instruct_imagen.training.sheet import draw_sheet, sheet_of
 from instruct_imagen.training.speed import convolution_rate
 from instruct_imagen.training.state import averages, gathered, scattered
 from instruct_imagen.training.step import TrainingStep, encode_batch, step_work
@@ -83,22 +82,26 @@ class Trainer:
         if last is not None:
             self._check_settings(last)
         self.world = load_world(config)
+        if last is not None:
+            self._check_photographs(last)
         self.encoder = self.world.encoder
         self.encoder.to(self.device)
         if config.text_store:
             self.encoder.keep_in(config.text_store)
         self.model = build_model(config)
         self.earlier: list[dict[str, Any]] = []  # runs that made the weights it begins with
+        if last is None and config.init:
+            self.earlier = read_runs(initial_weights(config, self.model))
+        if config.lora:
+            add_adapters(self.model, config.lora, seed=config.seed)
         if last is not None:
             self.model.load_state_dict(dict(last.model))
-        elif config.init:
-            self.earlier = read_runs(initial_weights(config, self.model))
         self.model.to(self.device)
         if config.channels_last and not self.processes.shares_weights:
             self.model.to(memory_format=torch.channels_last)
         self.module = self.processes.wrapped(TrainingStep(self.model))
-        self.optimizer = build_optimizer(config, self.model.named_parameters())
-        self.average = Average(self.model.parameters(), config.ema_decay)
+        self.optimizer = build_optimizer(config, trained(self.model))
+        self.average = Average((weight for _, weight in trained(self.model)), config.ema_decay)
         self.stage = 0
         self.stage_step = 0
         self.images = 0
@@ -161,8 +164,9 @@ class Trainer:
 
     @property
     def parameter_count(self) -> int:
-        """Trained parameters."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        """Parameters of the network, into which adapters are merged."""
+        weights = self.model.named_parameters()
+        return sum(weight.numel() for name, weight in weights if ADAPTER not in name)
 
     @property
     def _checkpoint_bytes(self) -> int:
@@ -222,7 +226,7 @@ class Trainer:
         self.step_work = 0.0
         count = config.batch_size // config.noises
         mixture = Mixture(
-            all_tasks(),
+            self.world.tasks,
             stage.ratios,
             self.world.vocabulary,
             config.seed * 16 + self.stage,
@@ -304,6 +308,7 @@ class Trainer:
             device=self.device,
             drop_text=drop.text[rows.start : rows.stop].tolist(),
             drop_context=drop.context[rows.start : rows.stop].tolist(),
+            photographs=self.world.photographs,
         )
         rendered = time.monotonic()
         encoded = encode_batch(
@@ -320,7 +325,9 @@ class Trainer:
             device=self.device,
         )
         if not self.step_work:
-            self.step_work = config.accumulate * step_work(self.model.config, encoded, draws)
+            self.step_work = config.accumulate * step_work(
+                self.model.config, encoded, draws, lora=config.lora
+            )
         with self._precision():
             losses = self.module(encoded, draws)
         # Processes take the mean of their gradients, partial batches add up.
@@ -401,6 +408,7 @@ class Trainer:
                 "earlier": self.earlier,
                 "facts": self.facts(),
                 "config": resolved(self.config),
+                "photographs": self.world.fingerprint,
             },
         )
         if self.processes.first:
@@ -413,6 +421,13 @@ class Trainer:
             raise CheckpointError(
                 f"the run in {self.folder} was begun with other settings ({changed}): "
                 "give the same ones, or another folder: out=…"
+            )
+
+    def _check_photographs(self, state: checkpoint.TrainingState) -> None:
+        if state.progress.get("photographs", "") != self.world.fingerprint:
+            raise CheckpointError(
+                f"the run in {self.folder} was begun with other images or captions than those in "
+                f"folder={self.config.folder}: give the same ones, or another folder: out=…"
             )
 
     def _resume(self, state: checkpoint.TrainingState) -> None:
@@ -438,7 +453,7 @@ class Trainer:
         """A pipeline of the averaged weights, beside the network; all processes must ask."""
         weights = averages(self.model, self.average)
         model = build_model(self.config)
-        model.load_state_dict({**model.state_dict(), **weights})
+        model.load_state_dict({**model.state_dict(), **merged(weights)})
         if self.config.channels_last:
             model.to(memory_format=torch.channels_last)
         pipeline = InstructImagenPipeline(
@@ -455,9 +470,8 @@ class Trainer:
         path = self.folder / "sheets" / f"images-{self.images:09d}.png"
         pipeline = self.averaged()
         if self.processes.first:
-            rows = fixed_examples(self.world.vocabulary)
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_png(path, draw_sheet(pipeline, Sheet(rows=rows, atlas=self.world.atlas)))
+            save_png(path, draw_sheet(pipeline, sheet_of(self.world)))
             if (self.folder / "config.json").is_file():
                 write_page(self.folder)
         self.processes.wait()

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
+from instruct_imagen.data.photographs import Photographs
+from instruct_imagen.data.tasks.base import Task
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.holdout import holdout
@@ -25,7 +28,7 @@ from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.data.world.vocabulary import MISDRAWN, Vocabulary
 from instruct_imagen.model.text import TextEncoder, starter_encoder_folder
 from instruct_imagen.recipes.config import RecipeError, TrainConfig
-from instruct_imagen.training.build import build_world
+from instruct_imagen.training.build import build_photographs, build_world, tasks_with
 
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
 _TOKENIZER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
@@ -48,11 +51,23 @@ class World:
         atlas: Sprites at the recipe's size.
         vocabulary: Which of them training may draw (all).
         encoder: The text encoder; a packed one does not know words that the world never uses.
+        photographs: The user's own, where the recipe draws from them.
     """
 
     atlas: Atlas
     vocabulary: Vocabulary
     encoder: TextEncoder
+    photographs: Photographs | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the user's photographs and captions; empty without any."""
+        return self.photographs.sha256 if self.photographs is not None else ""
+
+    @property
+    def tasks(self) -> Mapping[str, Callable[[], Task]]:
+        """What makes each task that can be drawn from it, by name."""
+        return tasks_with(self.photographs)
 
 
 def pack_world(config: TrainConfig, path: Path) -> Path:
@@ -134,7 +149,9 @@ def load_world(config: TrainConfig) -> World:
         WorldUnavailable: The artwork is not installed and cannot be.
         OSError: The packed file cannot be read.
         RecipeError: There is no such text encoder, or its states have another width.
+        RecipeError, PhotographError, ImageError: See `build_photographs`.
     """
+    photographs = build_photographs(config)
     # Autocast would cast a frozen encoder's weights anew at every call.
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     if config.world:
@@ -152,7 +169,7 @@ def load_world(config: TrainConfig) -> World:
             f"text_dim={config.text_dim}, but the states of {config.text_encoder} have "
             f"{encoder.width}: set text_dim={encoder.width}"
         )
-    return World(atlas=atlas, vocabulary=vocabulary, encoder=encoder)
+    return World(atlas=atlas, vocabulary=vocabulary, encoder=encoder, photographs=photographs)
 
 
 def read_packed_world(path: Path, config: TrainConfig, *, dtype: torch.dtype) -> World:

@@ -30,6 +30,7 @@ _FREE_SETTINGS = frozenset(
     | {"warmup_steps", "decay_after", "cooldown", "gradient_clip", "ema_decay", "precision"}
     | {"channels_last", "gradient_checkpointing", "workers", "parallel", "accumulate"}
     | {"skip_limit", "trackers", "text_store"}
+    | {"folder"}  # whose content is compared
 )
 
 

@@ -9,12 +9,16 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from instruct_imagen.data.example import Picture
+from instruct_imagen.data.example import Photograph, Picture
+from instruct_imagen.data.photographs import Photographs
+from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
-from instruct_imagen.evaluation.cases import Rows, to_instruction
+from instruct_imagen.data.world.scenes import scene_rng
+from instruct_imagen.evaluation.cases import CASE_SEED, Rows, fixed_examples, to_instruction
 from instruct_imagen.instruction import Instruction
 from instruct_imagen.pipeline import InstructImagenPipeline
+from instruct_imagen.training.packed_world import World
 
 _COLUMNS = ("[ref#1]", "[ref#2]", "truth", "result", "no refs", "other refs")
 _PART = 64
@@ -28,10 +32,22 @@ class Sheet:
     Attributes:
         rows: A title and the examples of each row; all rows have the same length.
         atlas: Has all their sprites.
+        photographs: The user's own, where some rows show them.
     """
 
     rows: Rows
     atlas: Atlas
+    photographs: Photographs | None = None
+
+
+def sheet_of(world: World, each: int = 4) -> Sheet:
+    """The fixed instructions of a world, and `each` of the user's own subject if there is one."""
+    rows = fixed_examples(world.vocabulary, each)
+    if world.photographs is not None:
+        task = world.tasks[MySubject.name]()
+        own = (task.example(scene_rng(CASE_SEED, index), world.vocabulary) for index in range(each))
+        rows = (*rows, (world.photographs.subject, tuple(own)))
+    return Sheet(rows=rows, atlas=world.atlas, photographs=world.photographs)
 
 
 def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 20) -> Image.Image:
@@ -93,10 +109,10 @@ def _unmarked(text: str) -> str:
     return text
 
 
-def _pixels(sheet: Sheet, pictures: Sequence[Picture], size: int) -> list[np.ndarray]:
+def _pixels(sheet: Sheet, pictures: Sequence[Picture | Photograph], size: int) -> list[np.ndarray]:
     if not pictures:
         return []
-    rendered = render_pictures(pictures, sheet.atlas, size)
+    rendered = render_pictures(pictures, sheet.atlas, size, photographs=sheet.photographs)
     return list(rendered.permute(0, 2, 3, 1).numpy())
 
 

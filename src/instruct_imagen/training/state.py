@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from instruct_imagen.training.adapters import trained
 from instruct_imagen.training.average import Average
 from instruct_imagen.training.checkpoint import TrainingState
 from instruct_imagen.training.sharding import shared_like, whole
@@ -26,9 +27,13 @@ def gathered(
 
 
 def averages(model: nn.Module, average: Average) -> dict[str, Tensor]:
-    """The averaged weights by name, whole; all processes must ask."""
-    names = [name for name, _ in model.named_parameters()]
-    return {name: whole(value) for name, value in zip(names, average.weights, strict=True)}
+    """The averaged weights by name, whole, and those that are not trained; all must ask."""
+    names = [name for name, _ in trained(model)]
+    found = dict(zip(names, average.weights, strict=True))
+    return {
+        name: whole(found.get(name, parameter.detach()))
+        for name, parameter in model.named_parameters()
+    }
 
 
 def scattered(
@@ -47,5 +52,5 @@ def scattered(
                 entries[key] = shared_like(value, parameter)
     average.weights = [
         shared_like(state.ema[name].to(parameter.device), parameter.detach())
-        for name, parameter in model.named_parameters()
+        for name, parameter in trained(model)
     ]

@@ -14,6 +14,7 @@ from instruct_imagen.diffusion.objective import add_noise, per_sample_loss, trai
 from instruct_imagen.images import uint8_to_signed
 from instruct_imagen.model.text import TextEncoder, TextStates
 from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
+from instruct_imagen.training.adapters import add_adapters
 from instruct_imagen.training.draws import Draws
 from instruct_imagen.training.speed import work
 
@@ -96,7 +97,9 @@ class TrainingStep(nn.Module):
         return losses
 
 
-def step_work(settings: Mapping[str, Any], encoded: Encoded, draws: Draws) -> float:
+def step_work(
+    settings: Mapping[str, Any], encoded: Encoded, draws: Draws, *, lora: int = 0
+) -> float:
     """GFLOP of a network on a batch, forward and backward.
 
     Computes nothing: a network and a batch of the same shapes, without values, are counted in
@@ -106,10 +109,13 @@ def step_work(settings: Mapping[str, Any], encoded: Encoded, draws: Draws) -> fl
         settings: Config of the `InstructUNet`.
         encoded: A batch, possibly without values.
         draws: Its draws.
+        lora: Rank of the adapters that alone are trained; 0 where everything is.
     """
     given = {name: value for name, value in settings.items() if not name.startswith("_")}
     with torch.device("meta"):
         shapes = TrainingStep(InstructUNet(**given))
+        if lora:
+            add_adapters(shapes.model, lora)
     batch, noise = _without_values(encoded), _without_values(draws)
     return work(lambda: shapes(batch, noise).sum().backward())
 

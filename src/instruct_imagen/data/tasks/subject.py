@@ -135,10 +135,7 @@ def subject_example(
     """The example of a scene whose subject is shown by `portraits`, in a wording of the task."""
     name = caption_name(subject.concept)
     template = pick(rng, load_templates(task.name, *task.forms))
-    if "{subject}" in template:
-        text = fill(template, subject=f"{marker(1)} {name}", caption=words)
-    else:
-        text = fill(template, scene=mark_subject(words, name, 1))
+    text = word_subject(template, name, words)
     references = tuple(
         ExampleReference(marker=1, text=name, role="subject", picture=Picture(scene=shown))
         for shown in portraits
@@ -150,6 +147,17 @@ def subject_example(
         references=references,
         target=Picture(scene=scene),
     )
+
+
+def word_subject(template: str, name: str, words: str) -> str:
+    """A template of the task filled: `words` with marker 1 beside `name`, or both side by side.
+
+    Raises:
+        ValueError: The template marks the caption's subject, and the caption does not name it.
+    """
+    if "{subject}" in template:
+        return fill(template, subject=f"{marker(1)} {name}", caption=words)
+    return fill(template, scene=mark_subject(words, name, 1))
 
 
 def _assets(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str, str | None]:

@@ -10,16 +10,20 @@ bytes do not depend on batch size, threads, workers or device.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from instruct_imagen.data.example import Picture, Placement, Scene
+from instruct_imagen.data.example import Photograph, Picture, Placement, Scene
 
 from .atlas import Atlas
 from .scenes import PALETTE
+
+if TYPE_CHECKING:
+    from instruct_imagen.data.photographs import Photographs
 
 _STEPS = 128
 EDGE_THRESHOLD = 44
@@ -29,28 +33,45 @@ _GROUND = 90  # depth of the background at the bottom of the frame; 0 at the top
 
 
 def render_pictures(
-    pictures: Sequence[Picture], atlas: Atlas, size: int, device: torch.device | str = "cpu"
+    pictures: Sequence[Picture | Photograph],
+    atlas: Atlas,
+    size: int,
+    device: torch.device | str = "cpu",
+    *,
+    photographs: Photographs | None = None,
 ) -> Tensor:
-    """Render pictures of any kinds.
+    """Render pictures of any kinds; photographs are copied.
 
     Args:
         pictures: N of them.
         atlas: Has every sprite that they show.
         size: Side in pixels.
         device: Where the sprites lie and the work is done; there is one transfer for all pictures.
+        photographs: Those that some pictures are, at `size`.
 
     Returns:
         (N, 3, size, size) uint8 on `device`.
 
     Raises:
         AtlasError: A sprite is missing.
+        ValueError: A picture is a photograph, and there are none of this size.
     """
     out = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8, device=device)
     for kind, draw in _DRAW.items():
-        rows = [row for row, picture in enumerate(pictures) if picture.kind == kind]
+        rows = [
+            row
+            for row, picture in enumerate(pictures)
+            if isinstance(picture, Picture) and picture.kind == kind
+        ]
         if rows:
             scenes = [pictures[row].scene for row in rows]
             out[torch.tensor(rows, device=device)] = draw(scenes, atlas, size, device)
+    rows = [row for row, picture in enumerate(pictures) if isinstance(picture, Photograph)]
+    if rows:
+        if photographs is None or photographs.pixels.shape[-1] != size:
+            raise ValueError(f"the photographs were not read at {size} pixels: give them so")
+        shown = photographs.pixels[[pictures[row].index for row in rows]]
+        out[torch.tensor(rows, device=device)] = shown.to(device)
     return out
 
 

@@ -126,11 +126,11 @@ def with_article(concept: str) -> str:
         return f"the {name}"
     if concept in _MASS:
         return f"some {name}"
-    return f"{_article(name)} {name}"
+    return f"{article(name)} {name}"
 
 
-def _article(name: str) -> str:
-    """By sound: "a unicorn", "an hourglass", "a euro banknote", "an X-ray"."""
+def article(name: str) -> str:
+    """Which one, by sound: "a unicorn", "an hourglass", "a euro banknote", "an X-ray"."""
     vowel = name[0] in "aeiou" and not name.startswith(("uni", "euro", "one", "ewe", "ukulele"))
     return "an" if vowel or name.startswith(("hour", "X-ray")) else "a"
 
@@ -227,7 +227,7 @@ def caption(scene: Scene, rng: np.random.Generator, *, with_style: bool = True) 
     words = _assets_words(scene, rng)
     colours = scene.background.colours
     if scene.background.kind == "plain":
-        words += f" on {_article(colours[0])} {colours[0]} background"
+        words += f" on {article(colours[0])} {colours[0]} background"
     else:
         words += f" on a background from {colours[0]} to {colours[1]}"
     if with_style:
