@@ -134,7 +134,7 @@ def test_photographs_and_scenes_share_a_batch(tmp_path):
     batch = make_batch([drawn[0], scene, *drawn[1:]], fallback_atlas(), SIZE, photographs=own)
     for row, example in ((0, drawn[0]), (2, drawn[1])):
         assert torch.equal(batch.targets[row], own.pixels[example.target.index])
-        references = batch.reference_images[batch.sample == row]
+        references = batch.reference_images[batch.reference[batch.sample == row]]
         shown = [reference.picture.index for reference in example.references]
         assert torch.equal(references, own.pixels[shown])
     alone = make_batch([scene], fallback_atlas(), SIZE)

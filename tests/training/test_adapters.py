@@ -56,7 +56,7 @@ def untrained(weights):
 
 @pytest.mark.parametrize("blocks", ["transformer", "added_kv"])
 def test_every_attention_has_adapters_and_nothing_else_is_trained(blocks):
-    model = build_model(tiny("unused", f"blocks={blocks}"), 384)
+    model = build_model(tiny("unused", f"blocks={blocks}"))
     linear = {name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
     wanted = {name for name in linear if name.endswith(tuple(f".{end}" for end in ATTENTION))}
     add_adapters(model, 2)
@@ -141,7 +141,8 @@ def test_a_dry_run_counts_what_is_trained(tmp_path, base):
     ]
     settings = tiny(tmp_path / "run", *EXACT, f"init={base}", *long)
     lines = list(dry_run(settings, hardware="h100", share=0.5))
-    assert "of adapters are trained" in lines[0]
+    total, changed = (int(word.replace(",", "")) for word in lines[0].split() if word[0].isdigit())
+    assert 0 < changed < total / 20
     whole = list(dry_run(tiny(tmp_path / "run", *long), hardware="h100", share=0.5))
     # No gradients of the base's weights: less work an image.
     work = [float(lines[5].split()[2]), float(whole[5].split()[2])]
@@ -160,7 +161,7 @@ def test_two_processes_train_adapters_as_one_does(tmp_path, base, parallel):
     expected, found = tensors(tmp_path / "one"), tensors(tmp_path / "two")
     assert expected.keys() == found.keys()
     moments = [name for name in expected if name.endswith("/exp_avg")]
-    assert max(float(expected[name].abs().max()) for name in moments) > 1e-4
+    assert max(float(expected[name].abs().max()) for name in moments) > 1e-5
     for name in moments:  # a tenth of the first gradients
         torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-7, msg=name)
 

@@ -69,7 +69,7 @@ def test_shared_references_give_the_losses_and_gradients_of_copies():
         losses.append(step(encoded, draws))
         losses[-1].sum().backward()
         gradients.append({name: weight.grad.clone() for name, weight in step.named_parameters()})
-        amounts.append(step_work(step.model, encoded, draws))
+        amounts.append(step_work(step.model.config, encoded, draws))
     torch.testing.assert_close(*losses)
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
     assert amounts[0] < amounts[1]

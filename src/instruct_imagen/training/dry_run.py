@@ -35,7 +35,7 @@ HARDWARE = {"a100": 312e3, "h100": 989e3, "h200": 989e3, "l4": 121e3, "rtx4090":
 
 _DAY = 86_400
 _COUNTED = 16  # examples whose work stands for a stage's
-_ROW = "{:10s}{:>13s}{:>13s}{:>17s}{:>12s}{:>15s}{:>10s}"
+_ROW = "{:10s} {:>12s} {:>12s} {:>16s} {:>11s} {:>14s} {:>9s}"
 
 
 @dataclass(frozen=True, kw_only=True)
