@@ -161,9 +161,13 @@ def test_two_processes_train_adapters_as_one_does(tmp_path, base, parallel):
     expected, found = tensors(tmp_path / "one"), tensors(tmp_path / "two")
     assert expected.keys() == found.keys()
     moments = [name for name in expected if name.endswith("/exp_avg")]
-    assert max(float(expected[name].abs().max()) for name in moments) > 1e-5
-    for name in moments:  # a tenth of the first gradients
-        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-7, msg=name)
+    # A tenth of the first gradients, which are small: this base has hardly learnt to attend.
+    largest = max(float(expected[name].abs().max()) for name in moments)
+    assert largest > 1e-5
+    for name in moments:
+        torch.testing.assert_close(
+            found[name], expected[name], rtol=0, atol=1e-3 * largest, msg=name
+        )
 
 
 def test_adapters_need_weights_to_adapt_and_are_narrow():

@@ -1,6 +1,7 @@
 """The starter taught a subject of one's own from a folder of about twenty images.
 
 instruct-imagen train my_subject folder=my_images subject='clay dog'
+instruct-imagen train my_subject folder=my_images subject='clay dog' lora=8 learning_rate=1e-2
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ HALF = {**PAPER_RATIOS, "my_subject": sum(PAPER_RATIOS.values())}
 
 
 def my_subject() -> TrainConfig:
-    """From the shipped weights; `folder` and `subject` must be given, `lora=8` may be."""
+    """From the shipped weights; `folder` and `subject` must be given.
+
+    Adapters (`lora`) need about ten times this rate.
+    """
     return replace(
         starter(),
         name="my_subject",
