@@ -135,15 +135,11 @@ def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, base, optimizer):
 
 
 def test_a_dry_run_counts_what_is_trained(tmp_path, base):
-    long = [
-        f"{name}.images=400"
-        for name in ("pretrain", "retrieval", "layouts", "subjects", "instruct")
-    ]
-    settings = tiny(tmp_path / "run", *EXACT, f"init={base}", *long)
+    settings = tiny(tmp_path / "run", *EXACT, f"init={base}")
     lines = list(dry_run(settings, hardware="h100", share=0.5))
     total, changed = (int(word.replace(",", "")) for word in lines[0].split() if word[0].isdigit())
     assert 0 < changed < total / 20
-    whole = list(dry_run(tiny(tmp_path / "run", *long), hardware="h100", share=0.5))
+    whole = list(dry_run(tiny(tmp_path / "run"), hardware="h100", share=0.5))
     # No gradients of the base's weights: less work an image.
     work = [float(lines[5].split()[2]), float(whole[5].split()[2])]
     assert 0 < work[0] < work[1]

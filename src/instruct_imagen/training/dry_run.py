@@ -189,7 +189,12 @@ def _seconds_an_image(config: TrainConfig) -> dict[str, float]:
     """Of each stage that has images, from the faster of two steps."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(replace(config, out=folder, trackers=()))
+        # However short a stage is, its steps here need examples.
+        stages = tuple(
+            replace(stage, images=max(stage.images, 3 * config.batch_size) if stage.images else 0)
+            for stage in config.stages
+        )
+        trainer = Trainer(replace(config, out=folder, trackers=(), stages=stages))
         for number, stage in enumerate(config.stages):
             if not stage.images:
                 continue

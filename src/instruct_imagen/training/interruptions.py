@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -42,12 +42,13 @@ def stop_signals() -> Iterator[list[int]]:
 
 
 @contextmanager
-def peers(processes: Processes, folder: Path) -> Iterator[None]:
+def peers(processes: Processes, folder: Path, images: Callable[[], int]) -> Iterator[None]:
     """Says what to do when another process is gone.
 
     Args:
         processes: Of the run.
         folder: Of the run, where its checkpoints are.
+        images: How many the run has seen.
 
     Raises:
         LostProcessError: Another process died within the block.
@@ -59,7 +60,7 @@ def peers(processes: Processes, folder: Path) -> Iterator[None]:
         if processes.count == 1 or not lost:
             raise
         raise LostProcessError(
-            f"process {processes.rank} of {processes.count} lost another one ({error}): see its "
-            "own message, then start the run again, with any number of processes; it goes on from "
-            f"its last checkpoint in {folder}"
+            f"process {processes.rank} of {processes.count} lost another one after "
+            f"{images():,} images ({error}): see its own message, then start the run again, with any "
+            f"number of processes; it goes on from its last checkpoint in {folder}"
         ) from error

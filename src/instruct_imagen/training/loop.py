@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ class Trainer:
             self.machine_rate = convolution_rate(dtype, self.device)
         start = time.monotonic()
         limit = self.config.minutes * 60 or float("inf")
-        with stop_signals() as received, peers(self.processes, self.folder), self._tracked():
+        with stop_signals() as received, self._peers(), self._tracked():
             while not self._finished and not self.processes.any(
                 bool(received) or time.monotonic() - start >= limit
             ):
@@ -148,6 +148,9 @@ class Trainer:
                 self.stopped_by = received[0] if received else signal.SIGTERM
                 return None
             return self.sheet()
+
+    def _peers(self) -> AbstractContextManager[None]:
+        return peers(self.processes, self.folder, lambda: self.images)
 
     @contextmanager
     def _tracked(self) -> Iterator[None]:
