@@ -61,6 +61,6 @@ def peers(processes: Processes, folder: Path, images: Callable[[], int]) -> Iter
             raise
         raise LostProcessError(
             f"process {processes.rank} of {processes.count} lost another one after "
-            f"{images():,} images ({error}): see its own message, then start the run again, with any "
-            f"number of processes; it goes on from its last checkpoint in {folder}"
+            f"{images():,} images ({error}): see its own message, then start the run again, with "
+            f"any number of processes; it goes on from its last checkpoint in {folder}"
         ) from error
