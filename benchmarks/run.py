@@ -129,7 +129,7 @@ def training(steps: int, folder: Path) -> dict[str, Any]:
     trainer.stage = len(trainer.config.stages) - 1
     trainer.begin_stage()
     trainer.step()  # which encodes the texts of the next one too
-    gflop = trainer.step_work
+    gflop = trainer.backward.work
     trainer.record.window.clear()
     for _ in range(steps):
         trainer.step()

@@ -84,7 +84,7 @@ def train(trainers: dict[str, Trainer], found: dict[str, Any], images: int, ends
             for _ in range(TURN):
                 trainer.step()
             row["turn_s"].append(time.perf_counter() - start)
-            row["gflop_an_image"] = trainer.step_work / trainer.config.batch_size
+            row["gflop_an_image"] = trainer.backward.work / trainer.config.batch_size
             trainer.record.window.clear()
             if trainer.images % EVERY == 0:
                 row["loss"][str(trainer.images)] = held_loss(trainer)

@@ -16,6 +16,7 @@ import torch
 from instruct_imagen.recipes import override, recipe
 from instruct_imagen.recipes.config import TrainConfig
 from instruct_imagen.training import checkpoint
+from instruct_imagen.training.backward import Backward
 from instruct_imagen.training.interruptions import LostProcessError
 from instruct_imagen.training.loop import Trainer
 
@@ -75,9 +76,9 @@ def _child(
         trainer.sheet = lambda: None
     step, seen = trainer.step, trainer.record.losses
 
-    def noted(values: Sequence[float], *others: object) -> None:
+    def noted(values: torch.Tensor, *others: object) -> None:
         seen(values, *others)
-        last.extend(values)
+        last.extend(values.tolist())
 
     def step_and_note() -> None:
         last.clear()
@@ -163,7 +164,7 @@ def kill_at(place: str, number: int, rank: int = 0) -> None:
         return wrapped
 
     if place == "backward":
-        Trainer._backward = then_die(Trainer._backward)
+        Backward.add = then_die(Backward.add)
     elif place == "updated":
         Trainer._update = then_die(Trainer._update)
     elif place == "written":

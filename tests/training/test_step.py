@@ -69,7 +69,7 @@ def test_shared_references_give_the_losses_and_gradients_of_copies():
         losses.append(step(encoded, draws))
         losses[-1].sum().backward()
         gradients.append({name: weight.grad.clone() for name, weight in step.named_parameters()})
-        amounts.append(step_work(step.model.config, encoded, draws))
+        amounts.append(step_work(step.model, encoded, draws))
     torch.testing.assert_close(*losses)
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
     assert amounts[0] < amounts[1]
@@ -121,7 +121,7 @@ def test_the_work_of_a_step_is_counted_without_taking_it():
     packed = references([0, 0, 1], batch=2, channels=3, size=16, dim=TEXT_DIM)
     encoded = Encoded(images=images, text=texts(2, TEXT_DIM), references=packed)
     draws = draw(1, rows=range(4), total=4, shape=(3, 16, 16), shift=1.0)
-    counted = step_work(model.config, encoded, draws)
+    counted = step_work(model, encoded, draws)
     assert all(weight.grad is None for weight in model.parameters())
     step = TrainingStep(model)
     assert counted == work(lambda: step(encoded, draws).sum().backward()) > 0

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from diffusers import SchedulerMixin
+from torch import Tensor, nn
 
 from instruct_imagen.data.photographs import Photographs, read_photographs
 from instruct_imagen.data.tasks.base import Task
@@ -17,8 +18,9 @@ from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
+from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.model.unet import InstructUNet
-from instruct_imagen.pipeline import saved_pipeline
+from instruct_imagen.pipeline import InstructImagenPipeline, saved_pipeline
 from instruct_imagen.recipes.config import NORM_GROUPS, RecipeError, TrainConfig
 from instruct_imagen.training.muon import Muon
 from instruct_imagen.training.sharding import part
@@ -78,6 +80,33 @@ def _unet_config(config: TrainConfig) -> dict[str, Any]:
         # diffusers' name for the number of heads
         "attention_head_dim": tuple(max(width // config.head_dim, 1) for width in config.channels),
     }
+
+
+def build_pipeline(
+    config: TrainConfig,
+    weights: Mapping[str, Tensor],
+    encoder: TextEncoder,
+    scheduler: SchedulerMixin,
+    device: torch.device,
+) -> InstructImagenPipeline:
+    """A pipeline of trained weights, which are copied; silent.
+
+    Args:
+        config: Of their training.
+        weights: All parameters of the network, adapters merged in.
+        encoder: The text encoder of their training, shared.
+        scheduler: Of its sampling.
+        device: Of the network.
+    """
+    model = build_model(config)
+    model.load_state_dict({**model.state_dict(), **weights})
+    if config.channels_last:
+        model.to(memory_format=torch.channels_last)
+    pipeline = InstructImagenPipeline(
+        model.to(device), encoder, scheduler, instruction=config.instruction
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def training_device(name: str) -> torch.device:

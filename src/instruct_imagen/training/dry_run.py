@@ -118,7 +118,7 @@ def _work(config: TrainConfig, model: InstructUNet, examples: list[Example]) -> 
         draws = Draws(
             timesteps=torch.zeros(count, dtype=torch.int64), noise=torch.zeros(count, 3, size, size)
         )
-    return step_work(model.config, encoded, draws, lora=config.lora) / count
+    return step_work(model, encoded, draws, lora=config.lora) / count
 
 
 def _texts(count: int, length: int, dim: int) -> TextStates:

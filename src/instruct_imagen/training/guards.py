@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -44,6 +45,25 @@ def check_room(folder: Path, needed: int) -> None:
         raise CheckpointError(
             f"{folder} has room for {free / 1e6:,.0f} MB and checkpoints need {needed / 1e6:,.0f}: "
             "free some, or name another folder: out=…"
+        )
+
+
+def check_weights(weights: Mapping[str, Tensor], folder: Path, images: int) -> None:
+    """Keeps weights that are not finite out of a checkpoint.
+
+    Args:
+        weights: By name.
+        folder: Of the run.
+        images: Seen by them.
+
+    Raises:
+        TrainingDivergedError: One is not finite.
+    """
+    broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise TrainingDivergedError(
+            f"after {images:,} images {broken[0]} is not finite: nothing is saved; go on "
+            f"from the last checkpoint in {folder} with a lower learning_rate"
         )
 
 

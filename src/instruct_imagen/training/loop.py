@@ -7,54 +7,58 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.tracking import GeneralTracker
-from torch import Tensor
 from tqdm import tqdm
 
-from instruct_imagen.data.batch import Batch, make_batch
 from instruct_imagen.data.example import Example
 from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.diffusion.objective import (
-    ConditionDrop,
     draw_condition_drop,
     sampling_scheduler,
 )
 from instruct_imagen.images import save_png
 from instruct_imagen.pipeline import InstructImagenPipeline
-from instruct_imagen.recipes.config import RecipeError, TrainConfig, resolved
+from instruct_imagen.recipes.config import TrainConfig, resolved
 from instruct_imagen.training import checkpoint
 from instruct_imagen.training.adapters import ADAPTER, add_adapters, merged, trained
 from instruct_imagen.training.average import Average
+from instruct_imagen.training.backward import Backward, Part, Prepared
 from instruct_imagen.training.build import (
     build_model,
     build_optimizer,
+    build_pipeline,
     initial_weights,
     training_device,
 )
 from instruct_imagen.training.card import read_runs, run_facts
-from instruct_imagen.training.checkpoint import CheckpointError
-from instruct_imagen.training.draws import Draws, draw, rng_for
+from instruct_imagen.training.draws import rng_for
 from instruct_imagen.training.guards import (
     TrainingDivergedError,
     check_room,
+    check_weights,
     keep_for_inspection,
 )
 from instruct_imagen.training.interruptions import peers, stop_signals
 from instruct_imagen.training.packed_world import load_world
 from instruct_imagen.training.page import write_page
 from instruct_imagen.training.processes import Processes
-from instruct_imagen.training.record import Record, live, write_line
-from instruct_imagen.training.settings import incompatible_settings, learning_rate
+from instruct_imagen.training.record import Record, live, log_line, write_line
+from instruct_imagen.training.settings import (
+    check_photographs,
+    check_settings,
+    check_shares,
+    learning_rate,
+)
 from instruct_imagen.training.sharding import whole
 from instruct_imagen.training.sheet import draw_sheet, sheet_of
 from instruct_imagen.training.speed import convolution_rate
 from instruct_imagen.training.state import averages, gathered, scattered
-from instruct_imagen.training.step import TrainingStep, encode_batch, step_work
+from instruct_imagen.training.step import TrainingStep
 from instruct_imagen.training.stream import StepExamples, stream
 from instruct_imagen.training.trackers import start_trackers
 
@@ -77,13 +81,13 @@ class Trainer:
         self.folder = Path(config.out)
         self.processes = Processes(training_device(config.device), config.parallel)
         self.device = self.processes.device
-        self._check_shares()
+        check_shares(config, self.processes.count)
         last = checkpoint.load_latest(self.folder / "checkpoints")
         if last is not None:
-            self._check_settings(last)
+            check_settings(last.progress, config)
         self.world = load_world(config)
         if last is not None:
-            self._check_photographs(last)
+            check_photographs(last.progress, self.world.fingerprint, config)
         self.encoder = self.world.encoder
         self.encoder.to(self.device)
         if config.text_store:
@@ -100,6 +104,7 @@ class Trainer:
         if config.channels_last and not self.processes.shares_weights:
             self.model.to(memory_format=torch.channels_last)
         self.module = self.processes.wrapped(TrainingStep(self.model))
+        self.backward = Backward(config, self.world, self.model, self.processes)
         self.optimizer = build_optimizer(config, trained(self.model))
         self.average = Average((weight for _, weight in trained(self.model)), config.ema_decay)
         self.stage = 0
@@ -113,8 +118,8 @@ class Trainer:
         self.record = Record()
         self.trackers: list[GeneralTracker] = []
         self.machine_rate = 0.0  # GFLOP/s of a convolution, once the run begins
-        self.step_work = 0.0  # GFLOP of a stage's first step in this process
         self._stream: Iterator[list[Example]] = iter(())
+        self._prepared: list[Prepared] = []  # of the next step of the current stage
         if last is not None:
             self._resume(last)
 
@@ -138,7 +143,8 @@ class Trainer:
             self.machine_rate = convolution_rate(dtype, self.device)
         start = time.monotonic()
         limit = self.config.minutes * 60 or float("inf")
-        with stop_signals() as received, self._peers(), self._tracked():
+        others = peers(self.processes, self.folder, lambda: self.images)
+        with stop_signals() as received, others, self._tracked():
             while not self._finished and not self.processes.any(
                 bool(received) or time.monotonic() - start >= limit
             ):
@@ -148,9 +154,6 @@ class Trainer:
                 self.stopped_by = received[0] if received else signal.SIGTERM
                 return None
             return self.sheet()
-
-    def _peers(self) -> AbstractContextManager[None]:
-        return peers(self.processes, self.folder, lambda: self.images)
 
     @contextmanager
     def _tracked(self) -> Iterator[None]:
@@ -175,15 +178,6 @@ class Trainer:
     def _checkpoint_bytes(self) -> int:
         """Weights, averages and at most two moments."""
         return 4 * 4 * self.parameter_count
-
-    def _check_shares(self) -> None:
-        config, count = self.config, self.processes.count
-        parts = config.noises * config.targets * config.accumulate * count
-        if config.batch_size % parts:
-            raise RecipeError(
-                f"batch_size={config.batch_size} must be a multiple of noises={config.noises} × "
-                f"targets={config.targets} × accumulate={config.accumulate} × {count} processes"
-            )
 
     @property
     def _stage_steps(self) -> int:
@@ -226,7 +220,8 @@ class Trainer:
         """Opens the stream of the current stage's examples at the current step."""
         config = self.config
         stage = config.stages[self.stage]
-        self.step_work = 0.0
+        self.backward.work = 0.0
+        self._prepared = []
         count = config.batch_size // config.noises
         mixture = Mixture(
             self.world.tasks,
@@ -253,28 +248,42 @@ class Trainer:
         if interval and self.images // interval > before // interval:
             action()
 
-    def step(self) -> None:
-        """One optimizer step, on `accumulate` partial batches in each process."""
-        config = self.config
-        began = time.monotonic()
-        self.render_s = self.text_s = 0.0
-        key = (config.seed, self.stage, self.stage_step)
+    def _key(self, stage_step: int) -> tuple[int, ...]:
+        """Of the draws of a step of the current stage."""
+        return self.config.seed, self.stage, stage_step
+
+    def _prepare(self, stage_step: int) -> list[Prepared]:
+        """The partial batches of the next step of the stream; none at its end."""
+        config, began = self.config, time.monotonic()
+        examples = next(self._stream, None)
+        self.backward.text_s += time.monotonic() - began
+        if examples is None:
+            return []
         total = config.batch_size // config.noises
         drop = draw_condition_drop(
-            total, rng_for(*key, 0), drop_both=config.drop_both, drop_context=config.drop_context
+            total,
+            rng_for(*self._key(stage_step), 0),
+            drop_both=config.drop_both,
+            drop_context=config.drop_context,
         )
         share = self.processes.share(total)
-        examples = next(self._stream)
-        self.text_s += time.monotonic() - began
         size = len(share) // config.accumulate
+        parts = [slice(start, start + size) for start in range(0, len(share), size)]
+        return [self.backward.prepare(examples[part], share[part], drop) for part in parts]
+
+    def step(self) -> None:
+        """One optimizer step, on `accumulate` partial batches in each process."""
+        config, backward, began = self.config, self.backward, time.monotonic()
+        backward.render_s = backward.text_s = 0.0
+        prepared = self._prepared or self._prepare(self.stage_step)
         parts = []
-        for number in range(config.accumulate):
-            rows = share[number * size : (number + 1) * size]
-            own = examples[number * size : (number + 1) * size]
-            last = number == config.accumulate - 1
+        for number, part in enumerate(prepared, start=1):
+            last = number == len(prepared)
             with nullcontext() if last else self.processes.gradients_later(self.module):
-                parts.append(self._backward(own, rows, drop, key))
+                parts.append(backward.add(self.module, part, self._key(self.stage_step)))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
+        # Before the norm is read: an accelerator computes while the next step is made ready.
+        self._prepared = self._prepare(self.stage_step + 1)
         norm = float(whole(norm))
         if norm == norm and norm != float("inf"):
             self._update()
@@ -285,57 +294,17 @@ class Trainer:
         self.stage_step += 1
         stage = config.stages[self.stage].name
         self.seen[stage] = self.seen.get(stage, 0) + config.batch_size
-        for batch, draws, losses in parts:
-            tasks = [task for task in batch.tasks for _ in range(config.noises)]
-            self.record.losses(losses.tolist(), draws.timesteps.tolist(), tasks)
+        for part in parts:
+            tasks = [task for task in part.batch.tasks for _ in range(config.noises)]
+            self.record.losses(part.losses, part.draws.timesteps, tasks)
         ended = time.monotonic()
         self.seconds += ended - began
         self.record.figures(
-            norm=norm, render_s=self.render_s, text_s=self.text_s, step_s=ended - began
+            norm=norm,
+            render_s=backward.render_s,
+            text_s=backward.text_s,
+            step_s=ended - began,
         )
-
-    def _backward(
-        self,
-        examples: Sequence[Example],
-        rows: range,
-        drop: ConditionDrop,
-        key: tuple[int, ...],
-    ) -> tuple[Batch, Draws, Tensor]:
-        """Adds the gradient of a partial batch; returns it with its draws and losses."""
-        config = self.config
-        began = time.monotonic()
-        batch = make_batch(
-            examples,
-            self.world.atlas,
-            config.size,
-            device=self.device,
-            drop_text=drop.text[rows.start : rows.stop].tolist(),
-            drop_context=drop.context[rows.start : rows.stop].tolist(),
-            photographs=self.world.photographs,
-        )
-        rendered = time.monotonic()
-        encoded = encode_batch(
-            batch, self.encoder, device=self.device, channels_last=config.channels_last
-        )
-        self.render_s += rendered - began
-        self.text_s += time.monotonic() - rendered
-        draws = draw(
-            *key,
-            rows=range(rows.start * config.noises, rows.stop * config.noises),
-            total=config.batch_size,
-            shape=encoded.images.shape[1:],
-            shift=config.timestep_shift,
-            device=self.device,
-        )
-        if not self.step_work:
-            self.step_work = config.accumulate * step_work(
-                self.model.config, encoded, draws, lora=config.lora
-            )
-        with self._precision():
-            losses = self.module(encoded, draws)
-        # Processes take the mean of their gradients, partial batches add up.
-        (losses.sum() * (self.processes.count / config.batch_size)).backward()
-        return batch, draws, losses.detach()
 
     def _update(self) -> None:
         for group in self.optimizer.param_groups:
@@ -343,12 +312,18 @@ class Trainer:
         self.optimizer.step()
         self.average.update()
 
-    def _skip(self, parts: Sequence[tuple[Batch, Draws, Tensor]]) -> None:
+    def _skip(self, parts: Sequence[Part]) -> None:
         """Leaves the weights as they are, and keeps the step's batches."""
         self.skipped += 1
         name = f"images-{self.images:09d}-process-{self.processes.rank}"
         kept = [
-            keep_for_inspection(self.folder / "skipped", f"{name}-part-{number}", *part)
+            keep_for_inspection(
+                self.folder / "skipped",
+                f"{name}-part-{number}",
+                part.batch,
+                part.draws,
+                part.losses,
+            )
             for number, part in enumerate(parts)
         ]
         if self.skipped > self.config.skip_limit:
@@ -358,22 +333,18 @@ class Trainer:
                 "learning_rate or gradient_clip and go on from the last checkpoint"
             )
 
-    def _precision(self) -> Any:
-        if self.config.precision == "bf16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
-
     def _log(self, stage: str) -> dict[str, str]:
         """Writes one line of means to the log; returns what the progress bar says of it."""
-        means = self.record.means(self.processes)
-        line: dict[str, Any] = {"stage": stage, "images": self.images}
-        line["seconds"] = round(self.seconds, 1)
-        line["images_per_s"] = round(self.config.batch_size / means["step_s"], 2)
-        line["skipped"] = self.skipped
-        if self.step_work and self.machine_rate:
-            line["gflops"] = float(f"{self.step_work / means['step_s']:.4g}")
-            line["share_of_machine"] = float(f"{line['gflops'] / self.machine_rate:.3g}")
-        line |= {name: round(value, 5) for name, value in means.items()}
+        line = log_line(
+            self.config,
+            self.record.means(self.processes),
+            stage=stage,
+            images=self.images,
+            seconds=self.seconds,
+            skipped=self.skipped,
+            work=self.backward.work,
+            machine_rate=self.machine_rate,
+        )
         if self.processes.first:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_line(self.folder, line)
@@ -390,12 +361,7 @@ class Trainer:
             CheckpointError: It cannot be written.
         """
         model, ema, optimizer = gathered(self.model, self.average, self.optimizer)
-        broken = [name for name, value in model.items() if not torch.isfinite(value).all()]
-        if broken:
-            raise TrainingDivergedError(
-                f"after {self.images:,} images {broken[0]} is not finite: nothing is saved; go on "
-                f"from the last checkpoint in {self.folder} with a lower learning_rate"
-            )
+        check_weights(model, self.folder, self.images)
         state = checkpoint.TrainingState(
             model=model,
             ema=ema,
@@ -418,21 +384,6 @@ class Trainer:
             checkpoint.save(self.folder / "checkpoints", state, name=f"images-{self.images:09d}")
         self.processes.wait()
 
-    def _check_settings(self, state: checkpoint.TrainingState) -> None:
-        changed = incompatible_settings(state.progress["config"], resolved(self.config))
-        if changed:
-            raise CheckpointError(
-                f"the run in {self.folder} was begun with other settings ({changed}): "
-                "give the same ones, or another folder: out=…"
-            )
-
-    def _check_photographs(self, state: checkpoint.TrainingState) -> None:
-        if state.progress.get("photographs", "") != self.world.fingerprint:
-            raise CheckpointError(
-                f"the run in {self.folder} was begun with other images or captions than those in "
-                f"folder={self.config.folder}: give the same ones, or another folder: out=…"
-            )
-
     def _resume(self, state: checkpoint.TrainingState) -> None:
         """All but the weights, which were loaded before they were shared out."""
         scattered(state, self.model, self.average, self.optimizer)
@@ -454,19 +405,8 @@ class Trainer:
 
     def averaged(self) -> InstructImagenPipeline:
         """A pipeline of the averaged weights, beside the network; all processes must ask."""
-        weights = averages(self.model, self.average)
-        model = build_model(self.config)
-        model.load_state_dict({**model.state_dict(), **merged(weights)})
-        if self.config.channels_last:
-            model.to(memory_format=torch.channels_last)
-        pipeline = InstructImagenPipeline(
-            model.to(self.device),
-            self.encoder,
-            sampling_scheduler(),
-            instruction=self.config.instruction,
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+        weights = merged(averages(self.model, self.average))
+        return build_pipeline(self.config, weights, self.encoder, sampling_scheduler(), self.device)
 
     def sheet(self) -> Path:
         """Draws the sample sheet with the averaged weights, and returns its path."""

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from instruct_imagen.diffusion.objective import TIMESTEPS
+from instruct_imagen.recipes.config import TrainConfig
 from instruct_imagen.training.processes import Processes
 
 LOG = "log.jsonl"
@@ -18,27 +21,33 @@ _NOISE_LEVELS = 4
 class Record:
     """Figures since the last line of the log.
 
-    Attributes:
-        window: Values by name. ``loss`` is also kept for each task (``loss/subject``) and each
-            quarter of the noise levels (``loss/noise0`` is the lowest).
+    ``loss`` is also kept for each task (``loss/subject``) and each quarter of the noise levels
+    (``loss/noise0`` is the lowest).
     """
 
     def __init__(self) -> None:
-        self.window: dict[str, list[float]] = defaultdict(list)
+        self._window: dict[str, list[float]] = defaultdict(list)
+        self._losses: list[tuple[Tensor, Tensor, tuple[str, ...]]] = []
 
-    def losses(
-        self, values: Sequence[float], timesteps: Sequence[int], tasks: Sequence[str]
-    ) -> None:
-        """Keeps the loss of each sample."""
-        for task, value, step in zip(tasks, values, timesteps, strict=True):
-            self.window["loss"].append(value)
-            self.window[f"loss/{task}"].append(value)
-            self.window[f"loss/noise{step * _NOISE_LEVELS // TIMESTEPS}"].append(value)
+    @property
+    def window(self) -> dict[str, list[float]]:
+        """Values by name; waits for an accelerator's losses."""
+        for values, timesteps, tasks in self._losses:
+            for task, value, step in zip(tasks, values.tolist(), timesteps.tolist(), strict=True):
+                self._window["loss"].append(value)
+                self._window[f"loss/{task}"].append(value)
+                self._window[f"loss/noise{step * _NOISE_LEVELS // TIMESTEPS}"].append(value)
+        self._losses.clear()
+        return self._window
+
+    def losses(self, values: Tensor, timesteps: Tensor, tasks: Sequence[str]) -> None:
+        """Keeps the loss of each sample, (B,) each; an accelerator is not waited for."""
+        self._losses.append((values, timesteps, tuple(tasks)))
 
     def figures(self, **values: float) -> None:
         """Keeps other figures of a step."""
         for name, value in values.items():
-            self.window[name].append(value)
+            self._window[name].append(value)
 
     def means(self, processes: Processes) -> dict[str, float]:
         """Means over all processes since the last call; all must ask."""
@@ -54,6 +63,38 @@ def write_line(folder: Path, line: Mapping[str, Any]) -> None:
     """Appends a line to the run's log."""
     with (folder / LOG).open("a") as file:
         file.write(json.dumps(dict(line)) + "\n")
+
+
+def log_line(
+    config: TrainConfig,
+    means: Mapping[str, float],
+    *,
+    stage: str,
+    images: int,
+    seconds: float,
+    skipped: int,
+    work: float,
+    machine_rate: float,
+) -> dict[str, Any]:
+    """A line of the log.
+
+    Args:
+        config: Of the run.
+        means: Of `Record.means`.
+        stage: The current one.
+        images: Seen so far.
+        seconds: Of steps so far.
+        skipped: Steps.
+        work: GFLOP of a step in this process; 0 where it is not known.
+        machine_rate: GFLOP/s of the machine; 0 where it is not known.
+    """
+    line: dict[str, Any] = {"stage": stage, "images": images, "seconds": round(seconds, 1)}
+    line["images_per_s"] = round(config.batch_size / means["step_s"], 2)
+    line["skipped"] = skipped
+    if work and machine_rate:
+        line["gflops"] = float(f"{work / means['step_s']:.4g}")
+        line["share_of_machine"] = float(f"{line['gflops'] / machine_rate:.3g}")
+    return line | {name: round(value, 5) for name, value in means.items()}
 
 
 def live(line: Mapping[str, Any]) -> dict[str, str]:

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from instruct_imagen.recipes.config import TrainConfig
+from instruct_imagen.recipes.config import RecipeError, TrainConfig, resolved
+from instruct_imagen.training.checkpoint import CheckpointError
 
 
 def learning_rate(config: TrainConfig, images: int) -> float:
@@ -50,3 +51,48 @@ def incompatible_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> 
     if stages != [(stage["name"], stage["ratios"]) for stage in now["stages"]]:
         found.append("stages")
     return "; ".join(found)
+
+
+def check_shares(config: TrainConfig, processes: int) -> None:
+    """Raises unless a step can be shared out evenly.
+
+    Raises:
+        RecipeError: The batch is no multiple of its parts.
+    """
+    parts = config.noises * config.targets * config.accumulate * processes
+    if config.batch_size % parts:
+        raise RecipeError(
+            f"batch_size={config.batch_size} must be a multiple of noises={config.noises} × "
+            f"targets={config.targets} × accumulate={config.accumulate} × {processes} processes"
+        )
+
+
+def check_settings(progress: Mapping[str, Any], config: TrainConfig) -> None:
+    """Raises unless a run can go on with these settings.
+
+    Args:
+        progress: Of its last checkpoint.
+        config: The settings now.
+
+    Raises:
+        CheckpointError: It was begun with others.
+    """
+    changed = incompatible_settings(progress["config"], resolved(config))
+    if changed:
+        raise CheckpointError(
+            f"the run in {config.out} was begun with other settings ({changed}): "
+            "give the same ones, or another folder: out=…"
+        )
+
+
+def check_photographs(progress: Mapping[str, Any], fingerprint: str, config: TrainConfig) -> None:
+    """Raises unless the user's own images and captions are those that the run was begun with.
+
+    Raises:
+        CheckpointError: They are others.
+    """
+    if progress.get("photographs", "") != fingerprint:
+        raise CheckpointError(
+            f"the run in {config.out} was begun with other images or captions than those in "
+            f"folder={config.folder}: give the same ones, or another folder: out=…"
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -97,23 +96,21 @@ class TrainingStep(nn.Module):
         return losses
 
 
-def step_work(
-    settings: Mapping[str, Any], encoded: Encoded, draws: Draws, *, lora: int = 0
-) -> float:
+def step_work(model: InstructUNet, encoded: Encoded, draws: Draws, *, lora: int = 0) -> float:
     """GFLOP of a network on a batch, forward and backward.
 
     Computes nothing: a network and a batch of the same shapes, without values, are counted in
     place of the training's own, whose results counting could change.
 
     Args:
-        settings: Config of the `InstructUNet`.
+        model: The network, of which only the config counts.
         encoded: A batch, possibly without values.
         draws: Its draws.
         lora: Rank of the adapters that alone are trained; 0 where everything is.
     """
-    given = {name: value for name, value in settings.items() if not name.startswith("_")}
+    given = {name: value for name, value in model.config.items() if not name.startswith("_")}
     with torch.device("meta"):
-        shapes = TrainingStep(InstructUNet(**given))
+        shapes = TrainingStep(type(model)(**given))
         if lora:
             add_adapters(shapes.model, lora)
     batch, noise = _without_values(encoded), _without_values(draws)
