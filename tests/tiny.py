@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from diffusers import UNet2DConditionModel
 
+from instruct_imagen.model.super_resolution import SuperResolutionUNet
 from instruct_imagen.model.text import TextStates
 from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
 
@@ -57,10 +58,30 @@ def if_unet(text_dim: int = 24) -> UNet2DConditionModel:
     ).eval()
 
 
+def if_upscaler(text_dim: int = 24) -> UNet2DConditionModel:
+    """The shape of DeepFloyd IF's second stage: the small picture beside the noisy one."""
+    settings = {name: value for name, value in if_unet(text_dim).config.items() if name[0] != "_"}
+    torch.manual_seed(0)
+    changed = {"in_channels": 6, "class_embed_type": "timestep"}
+    return UNet2DConditionModel(**{**settings, **changed}).eval()
+
+
+def own_upscaler(text_dim: int = TEXT_DIM) -> SuperResolutionUNet:
+    """Ours, from scratch: 4 → 16 px folded to 8×8, attention at 4×4."""
+    torch.manual_seed(0)
+    config = {**_own_config(text_dim, 16), "in_channels": 24, "class_embed_type": "timestep"}
+    return SuperResolutionUNet(config, space_to_depth=2, max_markers=4, low_size=4).eval()
+
+
 def own_unet(text_dim: int = TEXT_DIM, size: int = 16, max_markers: int = 4) -> InstructUNet:
     """Ours, from scratch: 16 px folded to 8×8, attention at 4×4."""
     torch.manual_seed(0)
-    config = {
+    config = _own_config(text_dim, size)
+    return InstructUNet(config, space_to_depth=2, max_markers=max_markers).eval()
+
+
+def _own_config(text_dim: int, size: int) -> dict[str, object]:
+    return {
         "sample_size": size // 2,
         "in_channels": 12,
         "out_channels": 12,
@@ -72,7 +93,6 @@ def own_unet(text_dim: int = TEXT_DIM, size: int = 16, max_markers: int = 4) -> 
         "attention_head_dim": (1, 2),
         "norm_num_groups": 8,
     }
-    return InstructUNet(config, space_to_depth=2, max_markers=max_markers).eval()
 
 
 def texts(count: int, dim: int, length: int = 5, seed: int = 1) -> TextStates:

@@ -21,6 +21,7 @@ _HOMES = {
     "InstructUNet": "model.unet",
     "InstructImagenOutput": "pipeline",
     "InstructImagenPipeline": "pipeline",
+    "SuperResolutionPipeline": "super_resolution",
 }
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Instruction",
     "InstructionError",
     "Reference",
+    "SuperResolutionPipeline",
     "TextEncoder",
 ]
 

@@ -38,17 +38,21 @@ class ModelError(ValueError):
     """There is no such saved pipeline; the message names the cure."""
 
 
-def is_saved_pipeline(folder: Path) -> bool:
-    """Whether a folder holds a saved pipeline of ours."""
+BASE, UPSCALER = "InstructImagenPipeline", "SuperResolutionPipeline"
+"""Classes of our pipelines, as their folders name them."""
+
+
+def is_saved_pipeline(folder: Path, *kinds: str) -> bool:
+    """Whether a folder holds a saved pipeline of ours, of one of these classes."""
     try:
         index = json.loads((folder / "model_index.json").read_text())
     except (OSError, ValueError):
         return False
-    return isinstance(index, dict) and index.get("_class_name") == "InstructImagenPipeline"
+    return isinstance(index, dict) and index.get("_class_name") in kinds
 
 
-def saved_pipeline(name: str | Path) -> Path:
-    """The folder of a saved pipeline of ours.
+def saved_pipeline(name: str | Path, kind: str = BASE) -> Path:
+    """The folder of a saved pipeline of ours, of this class.
 
     Raises:
         ModelError: There is none of that name, or it is of another kind.
@@ -60,7 +64,7 @@ def saved_pipeline(name: str | Path) -> Path:
             f"there is no model '{name}': name a folder with a model_index.json, or one of "
             f"{', '.join(known) or '(none is installed)'}"
         )
-    if not is_saved_pipeline(found):
+    if not is_saved_pipeline(found, kind):
         raise ModelError(
             f"'{found}' holds a pipeline of another kind: adapt its network with "
             "InstructUNet.from_unet, or name one that instruct-imagen export wrote"
@@ -68,6 +72,7 @@ def saved_pipeline(name: str | Path) -> Path:
     return found
 
 
+NetworkInputs = Callable[[int], dict[str, Any]]
 StepCallback = Callable[["InstructImagenPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
 
 
@@ -131,6 +136,11 @@ class InstructImagenPipeline(DiffusionPipeline):
         return bool(self.config.instruction)
 
     @property
+    def _channels(self) -> int:
+        """Of what is sampled."""
+        return int(self.unet.unet.config.in_channels) // self.unet.space_to_depth**2
+
+    @property
     def _vae_factor(self) -> int:
         return 1 if self.vae is None else 2 ** (len(self.vae.config.block_out_channels) - 1)
 
@@ -170,8 +180,35 @@ class InstructImagenPipeline(DiffusionPipeline):
         Warns:
             UserWarning: A text is longer than the text encoder reads.
         """
-        instructions = _instructions(instruction)
-        generators = _generators(generator, len(instructions))
+        instructions = as_instructions(instruction)
+        return self._generate(
+            instructions,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            guidance=guidance,
+            generators=as_generators(generator, len(instructions)),
+            output_type=output_type,
+            callback_on_step_end=callback_on_step_end,
+            reencode_each_step=reencode_each_step,
+        )
+
+    def _generate(
+        self,
+        instructions: Sequence[Instruction],
+        *,
+        num_inference_steps: int,
+        guidance_scale: float,
+        guidance: str,
+        generators: list[torch.Generator] | None,
+        output_type: str,
+        callback_on_step_end: StepCallback | None,
+        reencode_each_step: bool = False,
+        network_inputs: NetworkInputs = lambda copies: {},
+    ) -> InstructImagenOutput:
+        """See `__call__`.
+
+        `network_inputs` gives what the network takes besides, for so many copies of the batch.
+        """
         if output_type not in ("pil", "np", "pt"):
             raise ValueError(f"output_type must be pil, np or pt, not '{output_type}'")
         if num_inference_steps < 1:
@@ -187,7 +224,9 @@ class InstructImagenPipeline(DiffusionPipeline):
                 )
 
         references = self._references(instructions)
-        denoise, refresh = self._denoiser(instructions, references, any(w != 1 for w in weights))
+        denoise, refresh = self._denoiser(
+            instructions, references, any(w != 1 for w in weights), network_inputs
+        )
         self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
         sample = self._initial_noise(len(instructions), generators)
         accepts = inspect.signature(self.scheduler.step).parameters
@@ -244,7 +283,11 @@ class InstructImagenPipeline(DiffusionPipeline):
         return self.text_encoder(texts).to(self._execution_device, self.unet.dtype)
 
     def _denoiser(
-        self, instructions: Sequence[Instruction], references: ReferenceBatch, with_guidance: bool
+        self,
+        instructions: Sequence[Instruction],
+        references: ReferenceBatch,
+        with_guidance: bool,
+        network_inputs: NetworkInputs,
     ) -> tuple[Callable[[Tensor, Tensor, float], Tensor], Callable[[], None]]:
         """The guided network, and what encodes the references anew."""
         side = self.size // self._vae_factor
@@ -252,6 +295,7 @@ class InstructImagenPipeline(DiffusionPipeline):
         text = self._encode_text(texts)
         held: dict[str, ContextStates] = {}
         doubled: TextStates | None = None
+        once, twice = network_inputs(1), network_inputs(2) if with_guidance else {}
         if with_guidance:
             rows = self.text_encoder(texts + [""] * len(texts))
             doubled = rows.to(self._execution_device, self.unet.dtype)
@@ -259,14 +303,14 @@ class InstructImagenPipeline(DiffusionPipeline):
         def refresh() -> None:
             held["conditional"] = self.unet.encode_context(references, (side, side))
             if with_guidance:
-                nothing = self.unet.encode_context(_no_references(references), (side, side))
+                nothing = self.unet.encode_context(without_references(references), (side, side))
                 held["both"] = held["conditional"].concatenated(nothing)
 
         def conditional(sample: Tensor, step: Tensor) -> Tensor:
-            return self.unet(sample, step, text, held["conditional"])
+            return self.unet(sample, step, text, held["conditional"], **once)
 
         def both(sample: Tensor, step: Tensor) -> Tensor:
-            return self.unet(torch.cat([sample, sample]), step, doubled, held["both"])
+            return self.unet(torch.cat([sample, sample]), step, doubled, held["both"], **twice)
 
         refresh()
         return guided(both, conditional), refresh
@@ -274,8 +318,7 @@ class InstructImagenPipeline(DiffusionPipeline):
     def _initial_noise(self, count: int, generators: list[torch.Generator] | None) -> Tensor:
         """(count, C, H, W) noise; each row from its own generator where there are several."""
         side = self.size // self._vae_factor
-        channels = self.unet.unet.config.in_channels // self.unet.space_to_depth**2
-        shape = (1, channels, side, side)
+        shape = (1, self._channels, side, side)
         rows = [
             randn_tensor(
                 shape,
@@ -300,7 +343,7 @@ class InstructImagenPipeline(DiffusionPipeline):
         return to_pil(sample)
 
 
-def _no_references(references: ReferenceBatch) -> ReferenceBatch:
+def without_references(references: ReferenceBatch) -> ReferenceBatch:
     """The same batch without any reference."""
     none = references.sample[:0]
     return ReferenceBatch(
@@ -315,7 +358,7 @@ def _no_references(references: ReferenceBatch) -> ReferenceBatch:
     )
 
 
-def _instructions(given: Instruction | Sequence[Instruction]) -> list[Instruction]:
+def as_instructions(given: Instruction | Sequence[Instruction]) -> list[Instruction]:
     """A list of instructions, at least one."""
     instructions = [given] if isinstance(given, (Instruction, str)) else list(given)
     for one in instructions:
@@ -326,7 +369,7 @@ def _instructions(given: Instruction | Sequence[Instruction]) -> list[Instructio
     return instructions
 
 
-def _generators(
+def as_generators(
     generator: torch.Generator | Sequence[torch.Generator] | None, count: int
 ) -> list[torch.Generator] | None:
     """One generator a row."""

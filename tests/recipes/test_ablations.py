@@ -46,6 +46,14 @@ def test_without_retrieval_its_images_go_to_pretraining():
     assert found.instruction
 
 
+def test_the_text_only_upscaler_sees_no_references_and_is_else_the_upscaler():
+    usual, found = recipe("upscaler"), recipe("upscaler_text_only")
+    assert usual.drop_context < found.drop_context == 1.0
+    assert found.out != usual.out
+    same = {"name": usual.name, "out": usual.out, "drop_context": usual.drop_context}
+    assert replace(found, **same) == usual
+
+
 @pytest.mark.parametrize("task", PAPER_TASKS)
 def test_a_single_task_is_all_that_follows_pretraining(task):
     usual, found = recipe("starter"), recipe(f"single_task-{task}")

@@ -10,7 +10,7 @@ from instruct_imagen.data.example import without_instruction
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.evaluation.cases import fixed_examples, to_instruction
 from instruct_imagen.pipeline import InstructImagenPipeline
-from instruct_imagen.training import loop
+from instruct_imagen.training import backward
 from instruct_imagen.training.checkpoint import CheckpointError
 from instruct_imagen.training.export import export
 from instruct_imagen.training.loop import Trainer
@@ -27,7 +27,7 @@ def test_a_raw_run_trains_on_captions_and_bare_pictures(tmp_path, monkeypatch):
         batches.append(make_batch(*given, **options))
         return batches[-1]
 
-    monkeypatch.setattr(loop, "make_batch", noted)
+    monkeypatch.setattr(backward, "make_batch", noted)
     trainer = Trainer(tiny(tmp_path / "run", *RAW, "drop_both=0", "drop_context=0"))
     trainer.run()
     assert trainer.images == 40

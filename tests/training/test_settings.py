@@ -22,6 +22,8 @@ from tests.training.runs import tensors, tiny
 # Another value for each setting that changes what is computed, on top of the tiny starter.
 CHANGED = {
     "size": "size=8",
+    "low_size": "low_size=8",
+    "low_noise": "low_noise=0.9",  # on top of `BASES`
     "space_to_depth": "space_to_depth=1",
     "channels": "channels=16,48",
     "layers": "layers=2",
@@ -51,8 +53,12 @@ CHANGED = {
     "accumulate": "accumulate=2",
     "stages": "retrieval.images=12",
 }
-# Where it is seen only together with others: the concepts with most styles are taken first.
-BASES = {"min_styles": ("concepts=0", "categories=Food & Drink")}
+# Where it is seen only together with others: the concepts with most styles are taken first, and
+# a base model has no small input.
+BASES = {
+    "min_styles": ("concepts=0", "categories=Food & Drink"),
+    "low_noise": ("low_size=8",),
+}
 # What the others change, and the test that sees it.
 ELSEWHERE = {
     "name": "test_a_run_leaves_checkpoint_sheet_config_and_a_usable_pipeline",

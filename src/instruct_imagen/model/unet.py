@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from diffusers import ConfigMixin, ModelMixin, UNet2DConditionModel
@@ -103,18 +103,31 @@ class InstructUNet(ModelMixin, ConfigMixin):
 
     @classmethod
     def from_unet(
-        cls, unet: UNet2DConditionModel, *, max_markers: int = 8, plain_attention: bool = False
-    ) -> InstructUNet:
+        cls,
+        unet: UNet2DConditionModel,
+        *,
+        max_markers: int = 8,
+        plain_attention: bool = False,
+        **settings: Any,
+    ) -> Self:
         """Adapts a pretrained U-Net: its weights are taken over, the context is new and silent.
 
         The output is bit-identical to that of `unet` until the first training step, also for texts
         with markers: what tells markers apart starts at zero. Attention processors of the user's
         own are not taken over.
 
+        Args:
+            unet: The pretrained U-Net.
+            max_markers: See `InstructUNet`.
+            plain_attention: See `InstructUNet`.
+            **settings: What a subclass takes besides.
+
         Raises:
             ValueError: The U-Net has no attention to text.
         """
-        model = cls(dict(unet.config), max_markers=max_markers, plain_attention=plain_attention)
+        model = cls(
+            dict(unet.config), max_markers=max_markers, plain_attention=plain_attention, **settings
+        )
         processors = [
             (name, parameter)
             for name, parameter in model.unet.state_dict().items()

@@ -20,12 +20,12 @@ class Stage:
 
     Attributes:
         name: ``pretrain``, ``retrieval`` (stage 1 of [Hu24]), ``layouts`` and ``subjects``
-            (warm-ups of ours) or ``instruct`` (stage 2).
+            (warm-ups of ours), ``instruct`` (stage 2) or ``upscale`` (of an upscaler).
         images: How many training images it lasts.
         ratios: Weight of each task; see `data.mixture`.
     """
 
-    name: Literal["pretrain", "retrieval", "layouts", "subjects", "instruct"]
+    name: Literal["pretrain", "retrieval", "layouts", "subjects", "instruct", "upscale"]
     images: int
     ratios: Mapping[str, float]
 
@@ -38,6 +38,9 @@ class TrainConfig:
         name: Of the recipe.
         stages: In order.
         size: Side of the images in pixels.
+        low_size: Trains an upscaler of images of so many pixels; 0 trains a base model.
+        low_noise: Noise on an upscaler's input, drawn evenly up to this share of the noise levels,
+            which the network is told (noise conditioning augmentation).
         space_to_depth: See `InstructUNet`.
         channels: Width of each level of the U-Net.
         layers: Blocks a level.
@@ -106,6 +109,8 @@ class TrainConfig:
     name: str
     stages: tuple[Stage, ...]
     size: int
+    low_size: int = 0
+    low_noise: float = 0.4
     space_to_depth: int
     channels: tuple[int, ...]
     layers: int
@@ -168,8 +173,8 @@ NORM_GROUPS = 16
 """Of the U-Net's group normalisation; every width is a multiple."""
 
 _LOWEST = {
-    "size": 1, "space_to_depth": 1, "layers": 1, "head_dim": 1, "attention_levels": 1,
-    "text_dim": 1,
+    "size": 1, "low_size": 0, "space_to_depth": 1, "layers": 1, "head_dim": 1,
+    "attention_levels": 1, "text_dim": 1,
     "max_markers": MARKERS, "min_styles": 1, "concepts": 0, "seed": 0, "batch_size": 1,
     "noises": 1, "targets": 1, "warmup_steps": 0,
     "accumulate": 1, "workers": 0, "skip_limit": 0,
@@ -177,7 +182,7 @@ _LOWEST = {
     "lora": 0,
 }  # fmt: skip
 _ABOVE_ZERO = ("learning_rate", "gradient_clip", "timestep_shift")
-_SHARES = ("drop_both", "drop_context")
+_SHARES = ("drop_both", "drop_context", "low_noise")
 
 
 def _problems(config: TrainConfig) -> Iterator[str]:
@@ -223,6 +228,8 @@ def _problems(config: TrainConfig) -> Iterator[str]:
     cell = config.space_to_depth * 2 ** (len(config.channels) - 1)
     if config.size % cell:
         yield f"size={config.size} must be a multiple of {cell} with these levels"
+    if config.low_size and (config.size % config.low_size or config.low_size >= config.size):
+        yield f"low_size={config.low_size} must be a half, a third, … of size={config.size}"
     names = [stage.name for stage in config.stages]
     if len(set(names)) < len(names):
         yield f"stages {', '.join(names)} must have different names"

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from instruct_imagen.data.batch import Batch, make_batch
 from instruct_imagen.data.example import Example
 from instruct_imagen.diffusion.objective import ConditionDrop
-from instruct_imagen.model.unet import InstructUNet
 from instruct_imagen.recipes.config import TrainConfig
 from instruct_imagen.training.draws import Draws, draw
 from instruct_imagen.training.packed_world import World
 from instruct_imagen.training.processes import Processes
-from instruct_imagen.training.step import Encoded, encode_batch, step_work
+from instruct_imagen.training.step import Encoded, TrainingStep, encode_batch, step_work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,7 @@ class Backward:
     Args:
         config: The recipe.
         world: What the examples show.
-        model: The network.
+        step: The network with its loss, as it is in this process alone.
         processes: Among which a step is shared out.
 
     Attributes:
@@ -67,11 +66,11 @@ class Backward:
     """
 
     def __init__(
-        self, config: TrainConfig, world: World, model: InstructUNet, processes: Processes
+        self, config: TrainConfig, world: World, step: TrainingStep, processes: Processes
     ) -> None:
         self.config = config
         self.world = world
-        self.model = model
+        self.step_here = step
         self.processes = processes
         self.render_s = self.text_s = self.work = 0.0
 
@@ -106,7 +105,7 @@ class Backward:
         """Adds the gradient of a partial batch.
 
         Args:
-            module: The training step around the network.
+            module: The same step, such that its gradients are means over all processes.
             prepared: The partial batch.
             key: Of the step's draws.
         """
@@ -117,10 +116,13 @@ class Backward:
             total=config.batch_size,
             shape=encoded.images.shape[1:],
             shift=config.timestep_shift,
+            low_noise=config.low_noise if config.low_size else None,
             device=self.processes.device,
         )
         if not self.work:
-            self.work = config.accumulate * step_work(self.model, encoded, draws, lora=config.lora)
+            self.work = config.accumulate * step_work(
+                self.step_here.model, encoded, draws, lora=config.lora
+            )
         with self._precision():
             losses = module(encoded, draws)
         # Processes take the mean of their gradients, partial batches add up.

@@ -16,12 +16,14 @@ from instruct_imagen.data.photographs import Photographs, read_photographs
 from instruct_imagen.data.tasks.base import Task
 from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.tasks.registry import all_tasks
-from instruct_imagen.data.world.atlas import Atlas
+from instruct_imagen.data.world.atlas import SIDE, Atlas
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
+from instruct_imagen.model.super_resolution import SuperResolutionUNet
 from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.model.unet import InstructUNet
-from instruct_imagen.pipeline import InstructImagenPipeline, saved_pipeline
+from instruct_imagen.pipeline import BASE, UPSCALER, InstructImagenPipeline, saved_pipeline
 from instruct_imagen.recipes.config import NORM_GROUPS, RecipeError, TrainConfig
+from instruct_imagen.super_resolution import SuperResolutionPipeline
 from instruct_imagen.training.muon import Muon
 from instruct_imagen.training.sharding import part
 
@@ -31,12 +33,15 @@ def build_model(config: TrainConfig) -> InstructUNet:
     unet = _unet_config(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = InstructUNet(
-            unet,
-            space_to_depth=config.space_to_depth,
-            max_markers=config.max_markers,
-            plain_attention=config.blocks == "transformer",
-        )
+        given = {
+            "space_to_depth": config.space_to_depth,
+            "max_markers": config.max_markers,
+            "plain_attention": config.blocks == "transformer",
+        }
+        if config.low_size:
+            model: InstructUNet = SuperResolutionUNet(unet, **given, low_size=config.low_size)
+        else:
+            model = InstructUNet(unet, **given)
     if config.gradient_checkpointing:
         model.enable_gradient_checkpointing()
     return model
@@ -45,14 +50,16 @@ def build_model(config: TrainConfig) -> InstructUNet:
 def _unet_config(config: TrainConfig) -> dict[str, Any]:
     """Of diffusers' `UNet2DConditionModel`."""
     plain = len(config.channels) - config.attention_levels
+    pixels = 3 * config.space_to_depth**2
     shared = {
         "sample_size": config.size // config.space_to_depth,
-        "in_channels": 3 * config.space_to_depth**2,
-        "out_channels": 3 * config.space_to_depth**2,
+        "in_channels": 2 * pixels if config.low_size else pixels,
+        "out_channels": pixels,
         "block_out_channels": config.channels,
         "layers_per_block": config.layers,
         "cross_attention_dim": config.text_dim,
         "norm_num_groups": NORM_GROUPS,
+        **({"class_embed_type": "timestep"} if config.low_size else {}),
     }
     if config.blocks == "added_kv":
         return shared | {
@@ -102,9 +109,17 @@ def build_pipeline(
     model.load_state_dict({**model.state_dict(), **weights})
     if config.channels_last:
         model.to(memory_format=torch.channels_last)
-    pipeline = InstructImagenPipeline(
-        model.to(device), encoder, scheduler, instruction=config.instruction
-    )
+    network = model.to(device)
+    if config.low_size:
+        # Trained without any, it has not learnt to see them.
+        seen = config.drop_context < 1
+        pipeline: InstructImagenPipeline = SuperResolutionPipeline(
+            network, encoder, scheduler, config.instruction, seen
+        )
+    else:
+        pipeline = InstructImagenPipeline(
+            network, encoder, scheduler, instruction=config.instruction
+        )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -132,8 +147,8 @@ def initial_weights(config: TrainConfig, model: InstructUNet) -> Path:
         ModelError: There is no such pipeline.
         RecipeError: Its network is another one than the recipe's.
     """
-    folder = saved_pipeline(config.init)
-    found = InstructUNet.from_pretrained(folder / "unet")
+    folder = saved_pipeline(config.init, UPSCALER if config.low_size else BASE)
+    found = type(model).from_pretrained(folder / "unet")
     for name, wanted in dict(model.config).items():
         if not name.startswith("_") and _plain(found.config[name]) != _plain(wanted):
             raise RecipeError(
@@ -163,13 +178,16 @@ def recipe_vocabulary(config: TrainConfig) -> Vocabulary:
 
 
 def build_world(config: TrainConfig) -> tuple[Vocabulary, Atlas]:
-    """What the training may draw, and the sprites.
+    """What the training may draw, and the sprites, at least as fine as its images.
 
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.
     """
     vocabulary = recipe_vocabulary(config)
-    return vocabulary, Atlas.build(vocabulary.pairs)
+    side = SIDE
+    while side < config.size:
+        side *= 2
+    return vocabulary, Atlas.build(vocabulary.pairs, side=side)
 
 
 def build_photographs(config: TrainConfig) -> Photographs | None:

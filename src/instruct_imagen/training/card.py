@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from instruct_imagen.pipeline import BASE, UPSCALER
 from instruct_imagen.recipes import RecipeError, TrainConfig, recipe, recipe_names, resolved
 
 RUNS = "training.json"
@@ -19,12 +20,12 @@ RUNS = "training.json"
 
 CARD = """# {name}
 
-An `InstructImagenPipeline`, written by `instruct-imagen export`.
+{kind}, written by `instruct-imagen export`.
 
 | | |
 |---|---|
 | parameters | {parameters:,} |
-| images | {size} px |
+| images | {sizes} px |
 | images seen in training | {images:,} (steps: {steps:,}) |
 | training time | {hours:.1f} h of steps |
 {runs}
@@ -108,7 +109,8 @@ def write_card(
     """
     text = CARD.format(
         name=config.name,
-        size=config.size,
+        kind=f"A `{UPSCALER}`" if config.low_size else f"An `{BASE}`",
+        sizes=f"{config.low_size} → {config.size}" if config.low_size else config.size,
         images=sum(run["images"] for run in runs),
         steps=sum(run["steps"] for run in runs),
         hours=sum(run["seconds"] for run in runs) / 3600,

@@ -7,7 +7,7 @@ of partial batches changes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -36,10 +36,12 @@ class Draws:
     Attributes:
         timesteps: (B,) int64.
         noise: (B, C, H, W) float32, standard normal.
+        low: Those of the noise on an upscaler's input; None for a base model.
     """
 
     timesteps: Tensor
     noise: Tensor
+    low: Draws | None = None
 
 
 def draw(
@@ -48,6 +50,7 @@ def draw(
     total: int,
     shape: Sequence[int],
     shift: float,
+    low_noise: float | None = None,
     device: torch.device | str = "cpu",
 ) -> Draws:
     """The draws of some samples of a step.
@@ -58,12 +61,32 @@ def draw(
         total: How many samples the step has; their timesteps are stratified together.
         shape: (C, H, W).
         shift: See `draw_timesteps`.
+        low_noise: Share of the noise levels, from the lowest, that an upscaler's input gets evenly;
+            None for a base model.
         device: Where they are needed. A kind of device has noise of its own.
     """
-    steps = draw_timesteps(total, rng_for(*key, 1), shift=shift)
+    found = Draws(
+        timesteps=_timesteps(rows, total, rng_for(*key, 1), shift).to(device),
+        noise=_noise((*key, 2), rows, shape, device),
+    )
+    if low_noise is None:
+        return found
+    levels = (_timesteps(rows, total, rng_for(*key, 3), 1.0) * low_noise).long()
+    low = Draws(timesteps=levels.to(device), noise=_noise((*key, 4), rows, shape, device))
+    return replace(found, low=low)
+
+
+def _timesteps(rows: Sequence[int], total: int, rng: torch.Generator, shift: float) -> Tensor:
+    return draw_timesteps(total, rng, shift=shift)[list(rows)]
+
+
+def _noise(
+    key: tuple[int, ...], rows: Sequence[int], shape: Sequence[int], device: torch.device | str
+) -> Tensor:
+    """Each row from a generator of its own."""
     noise = torch.empty(len(rows), *shape, device=device)
     generator = torch.Generator(device)
     for place, row in enumerate(rows):
-        generator.manual_seed(seed_of(*key, 2, row))
+        generator.manual_seed(seed_of(*key, row))
         noise[place].normal_(generator=generator)
-    return Draws(timesteps=steps[list(rows)].to(device), noise=noise)
+    return noise

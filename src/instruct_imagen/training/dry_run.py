@@ -94,7 +94,7 @@ def _work(config: TrainConfig, model: InstructUNet, examples: list[Example]) -> 
     places = [
         (index, slot, reference.marker, len(reference.text.split()))
         for index, example in enumerate(examples)
-        for slot, reference in enumerate(example.references)
+        for slot, reference in enumerate(example.references if config.drop_context < 1 else ())
     ]
     size, count = config.size, len(examples) * config.noises
     with torch.device("meta"):
@@ -118,6 +118,8 @@ def _work(config: TrainConfig, model: InstructUNet, examples: list[Example]) -> 
         draws = Draws(
             timesteps=torch.zeros(count, dtype=torch.int64), noise=torch.zeros(count, 3, size, size)
         )
+        if config.low_size:
+            draws = replace(draws, low=draws)
     return step_work(model, encoded, draws, lora=config.lora) / count
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from instruct_imagen.data.world.holdout import holdout
-from instruct_imagen.pipeline import is_saved_pipeline
+from instruct_imagen.pipeline import BASE, UPSCALER, is_saved_pipeline
 from instruct_imagen.training.card import RUNS, write_card
 from instruct_imagen.training.loop import Trainer
 
@@ -28,7 +28,7 @@ def check_target(folder: Path) -> None:
     if not folder.is_dir():
         return
     found = {path.name for path in folder.iterdir()}
-    if found and not (is_saved_pipeline(folder) and found <= _WRITTEN):
+    if found and not (is_saved_pipeline(folder, BASE, UPSCALER) and found <= _WRITTEN):
         others = sorted(found - _WRITTEN) or ["a pipeline of another kind"]
         raise FileExistsError(
             f"'{folder}' holds other files ({others[0]}): name a new folder or an earlier export"

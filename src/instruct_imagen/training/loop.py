@@ -103,8 +103,9 @@ class Trainer:
         self.model.to(self.device)
         if config.channels_last and not self.processes.shares_weights:
             self.model.to(memory_format=torch.channels_last)
-        self.module = self.processes.wrapped(TrainingStep(self.model))
-        self.backward = Backward(config, self.world, self.model, self.processes)
+        step = TrainingStep(self.model)
+        self.module = self.processes.wrapped(step)
+        self.backward = Backward(config, self.world, step, self.processes)
         self.optimizer = build_optimizer(config, trained(self.model))
         self.average = Average((weight for _, weight in trained(self.model)), config.ema_decay)
         self.stage = 0

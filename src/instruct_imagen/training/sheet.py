@@ -18,9 +18,11 @@ from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.evaluation.cases import CASE_SEED, Rows, fixed_examples, to_instruction
 from instruct_imagen.instruction import Instruction
 from instruct_imagen.pipeline import InstructImagenPipeline
+from instruct_imagen.super_resolution import SuperResolutionPipeline
 from instruct_imagen.training.packed_world import World
 
 _COLUMNS = ("[ref#1]", "[ref#2]", "truth", "result", "no refs", "other refs")
+_UPSCALED = ("[ref#1]", "[ref#2]", "small", *_COLUMNS[2:])
 _PART = 64
 """Pixels of a picture on the sheet, at least: as wide as the names of the columns."""
 
@@ -54,7 +56,8 @@ def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 2
     """Samples all instructions three times and shows them in one picture.
 
     A cell of the sheet shows, from left to right: up to two references | the true answer | the
-    result | the result without its references | the result with the next example's references.
+    result | the result without its references | the result with the next example's references. For
+    an upscaler the true answer at low resolution, which it enlarges, stands before the true answer.
     A pipeline of raw inputs gets captions; where there is none, nothing is left to ask for without
     the references, and that result is blank.
 
@@ -70,12 +73,15 @@ def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 2
         _pixels(sheet, [reference.picture for reference in example.references], size)
         for example in flat
     ]
-    targets = _pixels(sheet, [example.target for example in flat], size)
+    true = [example.target for example in flat]
+    targets, small = _pixels(sheet, true, size), None
+    if isinstance(pipeline, SuperResolutionPipeline):
+        small = _pixels(sheet, true, pipeline.low_size)
     normal = [
         to_instruction(e, p, instruction=pipeline.instruction)
         for e, p in zip(flat, shown, strict=True)
     ]
-    with_results = _sample(pipeline, normal, range(len(flat)), steps)
+    with_results = _sample(pipeline, normal, range(len(flat)), steps, small)
     dropped = [index for index, example in enumerate(flat) if example.references]
     texts = {
         index: _unmarked(flat[index].text) if pipeline.instruction else flat[index].caption
@@ -83,7 +89,7 @@ def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 2
     }
     worded = [index for index in dropped if texts[index]]
     bare = [Instruction(texts[index]) for index in worded]
-    without = dict(zip(worded, _sample(pipeline, bare, worded, steps), strict=True))
+    without = dict(zip(worded, _sample(pipeline, bare, worded, steps, small), strict=True))
     swapped = []
     for index in dropped:
         row = index - index % width
@@ -91,15 +97,22 @@ def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 2
         count = len(shown[index])
         pictures = [shown[donor][slot % len(shown[donor])] for slot in range(count)]
         swapped.append(to_instruction(flat[index], pictures, instruction=pipeline.instruction))
-    with_swapped = dict(zip(dropped, _sample(pipeline, swapped, dropped, steps), strict=True))
+    with_swapped = dict(
+        zip(dropped, _sample(pipeline, swapped, dropped, steps, small), strict=True)
+    )
+    factor = 1 if small is None else size // small[0].shape[0]
     blank = np.full((size, size, 3), 232, np.uint8)
     cells = []
     for index in range(len(flat)):
         parts = [*shown[index][:2], *[blank] * (2 - len(shown[index]))]
+        if small is not None:
+            parts.append(np.repeat(np.repeat(small[index], factor, 0), factor, 1))
         parts += [targets[index], with_results[index]]
         parts += [without.get(index, blank), with_swapped.get(index, blank)]
         cells.append(np.concatenate(parts, axis=1))
-    return _drawn([title for title, _ in sheet.rows], cells, width, max(-(-_PART // size), 1))
+    columns = _COLUMNS if small is None else _UPSCALED
+    titles = [title for title, _ in sheet.rows]
+    return _drawn(titles, columns, cells, width, max(-(-_PART // size), 1))
 
 
 def _unmarked(text: str) -> str:
@@ -119,22 +132,25 @@ def _pixels(sheet: Sheet, pictures: Sequence[Picture | Photograph], size: int) -
 def _sample(
     pipeline: InstructImagenPipeline,
     instructions: Sequence[Instruction],
-    seeds: Sequence[int],
+    examples: Sequence[int],
     steps: int,
+    small: Sequence[np.ndarray] | None,
 ) -> list[np.ndarray]:
-    """Each from the noise of its seed, in batches of 16."""
+    """Each from the noise (and the small picture) of its example, in batches of 16."""
     images: list[np.ndarray] = []
     for start in range(0, len(instructions), 16):
         part = instructions[start : start + 16]
-        generators = [
-            torch.Generator().manual_seed(seed) for seed in seeds[start : start + len(part)]
-        ]
-        output = pipeline(part, num_inference_steps=steps, generator=generators)
+        own = examples[start : start + len(part)]
+        low = () if small is None else ([small[example] for example in own],)
+        generators = [torch.Generator().manual_seed(example) for example in own]
+        output = pipeline(part, *low, num_inference_steps=steps, generator=generators)
         images.extend(np.asarray(image) for image in output.images)
     return images
 
 
-def _drawn(titles: list[str], cells: list[np.ndarray], width: int, scale: int) -> Image.Image:
+def _drawn(
+    titles: list[str], columns: Sequence[str], cells: list[np.ndarray], width: int, scale: int
+) -> Image.Image:
     """Rows of cells with their titles above them, under the columns' names."""
     title_height, gap = 12, 6
     height, cell_width = cells[0].shape[0] * scale, cells[0].shape[1] * scale
@@ -145,8 +161,8 @@ def _drawn(titles: list[str], cells: list[np.ndarray], width: int, scale: int) -
     )
     pen = ImageDraw.Draw(canvas)
     for column in range(width):
-        for place, name in enumerate(_COLUMNS):
-            left = column * (cell_width + gap) + place * cell_width // len(_COLUMNS)
+        for place, name in enumerate(columns):
+            left = column * (cell_width + gap) + place * cell_width // len(columns)
             pen.text((left + 2, 0), name, fill="black")
     for row, title in enumerate(titles):
         top = title_height + row * (height + title_height)

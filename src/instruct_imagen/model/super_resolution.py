@@ -1,0 +1,139 @@
+"""The upscaler's network: an `InstructUNet` that also sees a picture of low resolution.
+
+The paper's super-resolution is conditioned on text alone ([Hu24] A.2.1, Table 5), which is its
+stated weakness (§5.3, Figure 7). Here it attends to the references too, at its own resolution and
+through the same context attention as the base model; without references it is the paper's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from diffusers import ModelMixin  # noqa: F401 - diffusers looks for it beside a component
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from instruct_imagen.model.context_attention import ContextStates
+from instruct_imagen.model.text import TextStates
+from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowResolution:
+    """What is to be enlarged, as the network sees it.
+
+    Attributes:
+        images: (B, C, H, W) floating point, enlarged to the size of the output and noised.
+        levels: (B,) int64, how much noise they have, in the scheduler's steps; 0 for next to none.
+    """
+
+    images: Tensor
+    levels: Tensor
+
+    def copies(self, times: int) -> LowResolution:
+        """The whole batch `times` times, one after the other."""
+        return LowResolution(
+            images=self.images.repeat(times, 1, 1, 1), levels=self.levels.repeat(times)
+        )
+
+
+def shrunk(images: Tensor, size: int) -> Tensor:
+    """Averages over areas: (B, C, H, W) floating point → (B, C, size, size).
+
+    Raises:
+        ValueError: The side is no multiple of `size`.
+    """
+    if images.shape[-1] % size or images.shape[-2] % size:
+        raise ValueError(
+            f"images of {images.shape[-1]}×{images.shape[-2]} cannot be averaged to {size} pixels: "
+            "give a size that divides their side"
+        )
+    return interpolate(images, size=(size, size), mode="area")
+
+
+def enlarged(images: Tensor, size: int) -> Tensor:
+    """Bicubic: (B, C, h, w) floating point → (B, C, size, size), within [-1, 1]."""
+    return interpolate(images, size=(size, size), mode="bicubic", align_corners=False).clamp(-1, 1)
+
+
+class SuperResolutionUNet(InstructUNet):
+    """An `InstructUNet` whose input is the noisy picture and, beside it, the one of low resolution.
+
+    The noise on the picture of low resolution is told through the U-Net's class embedding
+    (noise conditioning augmentation, Ho et al. 2022, §4.1), as in DeepFloyd IF's second stage.
+
+    Args:
+        unet_config: Config of the wrapped `UNet2DConditionModel`: ``in_channels`` twice those of
+            the picture, ``class_embed_type`` "timestep".
+        space_to_depth: See `InstructUNet`.
+        max_markers: See `InstructUNet`.
+        plain_attention: See `InstructUNet`.
+        low_size: Side of what it enlarges.
+
+    Raises:
+        ValueError: The U-Net has nowhere to put the noise level.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        unet_config: Mapping[str, Any],
+        space_to_depth: int = 1,
+        max_markers: int = 8,
+        plain_attention: bool = True,
+        low_size: int = 32,
+    ) -> None:
+        super().__init__(unet_config, space_to_depth, max_markers, plain_attention)
+        self.low_size = low_size
+        if self.unet.config.class_embed_type != "timestep":
+            raise ValueError(
+                f"class_embed_type is {self.unet.config.class_embed_type!r}: an upscaler reads the "
+                "noise level of its input there, so it must be 'timestep'"
+            )
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        text: TextStates,
+        context: ContextStates | None = None,
+        *,
+        low: LowResolution,
+        **unet_inputs: Any,
+    ) -> Tensor:
+        """Predicts the target of `diffusion.objective`.
+
+        Args:
+            sample: (B, C, H, W) noisy images.
+            timestep: (B,) or scalar, in the scheduler's steps.
+            text: States of the B payload texts.
+            context: From `encode_context`; None skips context attention altogether.
+            low: What is to be enlarged, of the same B and shape.
+            **unet_inputs: See `InstructUNet`.
+
+        Returns:
+            (B, out_channels, H, W).
+        """
+        both = torch.cat([sample, low.images.to(sample.dtype)], dim=1)
+        return super().forward(
+            both, timestep, text, context, class_labels=low.levels, **unet_inputs
+        )
+
+    def encode_context(
+        self, references: ReferenceBatch, grid: tuple[int, int], **unet_inputs: Any
+    ) -> ContextStates:
+        """Encodes references at the output's resolution; see `InstructUNet.encode_context`.
+
+        The encoder is used to a picture and its version of low resolution, so it gets both of the
+        reference.
+        """
+        images = low = references.images
+        if len(images):
+            low = enlarged(shrunk(images, self.low_size), images.shape[-1])
+        both = replace(references, images=torch.cat([images, low], dim=1))
+        levels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+        return super().encode_context(both, grid, class_labels=levels, **unet_inputs)

@@ -1,0 +1,142 @@
+"""`SuperResolutionPipeline`: an instruction and a small picture of its answer → a large one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline, SchedulerMixin
+from diffusers.utils.torch_utils import randn_tensor
+
+from instruct_imagen.diffusion.objective import TIMESTEPS, training_scheduler
+from instruct_imagen.images import to_tensor
+from instruct_imagen.instruction import Instruction
+from instruct_imagen.model.super_resolution import LowResolution, SuperResolutionUNet, enlarged
+from instruct_imagen.model.text import TextEncoder
+from instruct_imagen.model.unet import ReferenceBatch
+from instruct_imagen.pipeline import (
+    InstructImagenOutput,
+    InstructImagenPipeline,
+    StepCallback,
+    as_generators,
+    as_instructions,
+    without_references,
+)
+
+
+class SuperResolutionPipeline(InstructImagenPipeline):
+    """Enlarges what a base model drew, and sees its references again, at full resolution.
+
+    Args:
+        unet: The upscaler.
+        text_encoder: Frozen, with markers.
+        scheduler: Any diffusers scheduler with the config of `diffusion.objective`.
+        instruction: See `InstructImagenPipeline`.
+        references: False for an upscaler that was trained on text alone, as the paper's
+            ([Hu24] A.2.1): it never sees the references.
+    """
+
+    model_cpu_offload_seq = "text_encoder->unet"
+    _optional_components = []  # noqa: RUF012 - diffusers reads a list
+    vae = None  # it works on pixels
+
+    def __init__(
+        self,
+        unet: SuperResolutionUNet,
+        text_encoder: TextEncoder,
+        scheduler: SchedulerMixin,
+        instruction: bool = True,
+        references: bool = True,
+    ) -> None:
+        DiffusionPipeline.__init__(self)  # its components are other ones than the base model's
+        self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler)
+        self.register_to_config(instruction=instruction, references=references)
+
+    @property
+    def low_size(self) -> int:
+        """Side of what it enlarges, in pixels."""
+        return int(self.unet.low_size)
+
+    @property
+    def _channels(self) -> int:
+        return super()._channels // 2
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        instruction: Instruction | Sequence[Instruction],
+        images: Any,
+        *,
+        num_inference_steps: int = 8,
+        guidance_scale: float = 1.0,
+        guidance: str = "constant",
+        noise_level: float = 0.1,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        output_type: str = "pil",
+        callback_on_step_end: StepCallback | None = None,
+    ) -> InstructImagenOutput:
+        """Enlarges one image for each instruction.
+
+        Args:
+            instruction: One, or several that are computed as one batch.
+            images: As many, each anything that `images.to_tensor` reads; brought to `low_size`.
+            num_inference_steps: Sampling steps.
+            guidance_scale: Weight of classifier-free guidance; 1 is none.
+            guidance: See `InstructImagenPipeline`.
+            noise_level: Share of the noise levels, in [0, 1), that is put on the small image: more
+                of it trusts the image less.
+            generator: See `InstructImagenPipeline`.
+            output_type: ``pil``, ``np`` or ``pt``.
+            callback_on_step_end: See `InstructImagenPipeline`.
+
+        Raises:
+            InstructionError: An instruction that this model cannot follow.
+            ImageError: An image that cannot be read.
+            ValueError: Numbers of instructions, images and generators that differ, or a value out
+                of its range.
+        """
+        instructions = as_instructions(instruction)
+        small = [images] if isinstance(instruction, Instruction) else list(images)
+        if len(small) != len(instructions):
+            raise ValueError(
+                f"{len(small)} images for {len(instructions)} instructions: give one each"
+            )
+        if not 0 <= noise_level < 1:
+            raise ValueError(f"noise_level must lie in 0 to below 1, not {noise_level}")
+        generators = as_generators(generator, len(instructions))
+        low = self._low(small, noise_level, generators)
+        return self._generate(
+            instructions,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            guidance=guidance,
+            generators=generators,
+            output_type=output_type,
+            callback_on_step_end=callback_on_step_end,
+            network_inputs=lambda copies: {"low": low.copies(copies)},
+        )
+
+    def _low(
+        self, images: list[Any], noise_level: float, generators: list[torch.Generator] | None
+    ) -> LowResolution:
+        """The small images, enlarged and noised as in training."""
+        device = self._execution_device
+        small = to_tensor(images, self.low_size).to(device)
+        large = enlarged(small, self.size)
+        rows = [
+            randn_tensor(
+                large[:1].shape,
+                generator=generators[index] if generators else None,
+                device=device,
+                dtype=torch.float32,
+            )
+            for index in range(len(images))
+        ]
+        steps = torch.full((len(images),), int(noise_level * TIMESTEPS), device=device)
+        noised = training_scheduler().add_noise(large, torch.cat(rows), steps)
+        return LowResolution(images=noised.to(self.unet.dtype), levels=steps)
+
+    def _references(self, instructions: Sequence[Instruction]) -> ReferenceBatch:
+        found = super()._references(instructions)
+        return found if self.config.references else without_references(found)

@@ -1,0 +1,92 @@
+"""The pipeline of an upscaler."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from instruct_imagen import Instruction, Reference, SuperResolutionPipeline, TextEncoder
+from instruct_imagen.diffusion.objective import sampling_scheduler
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return TextEncoder(max_markers=4)
+
+
+def made(encoder, **settings):
+    network = tiny.awaken(tiny.own_upscaler())
+    found = SuperResolutionPipeline(network, encoder, sampling_scheduler(), **settings)
+    found.set_progress_bar_config(disable=True)
+    return found
+
+
+def picture(seed, side=4):
+    return np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)
+
+
+INSTRUCTIONS = (
+    Instruction("A dog."),
+    Instruction("Draw [ref#1] again.", (Reference(1, picture(1, 20), "dog", "subject"),)),
+)
+
+
+def seeded(*seeds):
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 3.0])
+def test_a_batch_equals_its_singles(encoder, guidance_scale):
+    pipeline = made(encoder)
+    options = {"num_inference_steps": 3, "output_type": "pt", "guidance_scale": guidance_scale}
+    small = [picture(2), picture(3)]
+    batch = pipeline(INSTRUCTIONS, small, generator=seeded(1, 2), **options).images
+    assert batch.shape == (2, 3, 16, 16)
+    assert batch.abs().max() <= 1
+    for index, (one, low) in enumerate(zip(INSTRUCTIONS, small, strict=True)):
+        single = pipeline(one, low, generator=seeded(1 + index), **options).images
+        torch.testing.assert_close(single[0], batch[index], rtol=1e-3, atol=1e-3)
+
+
+def test_the_small_picture_its_noise_and_the_references_matter(encoder):
+    pipeline = made(encoder)
+
+    def result(small=2, reference=1, **options):
+        shown = (Reference(1, picture(reference, 20), "dog", "subject"),)
+        one = Instruction("Draw [ref#1] again.", shown)
+        options |= {"num_inference_steps": 2, "output_type": "np"}
+        return pipeline(one, picture(small), generator=seeded(1), **options).images
+
+    usual = result()
+    assert np.array_equal(usual, result())
+    for changed in (result(small=3), result(reference=4), result(noise_level=0.5)):
+        assert np.abs(changed - usual).max() > 1e-3
+
+
+def test_one_that_was_trained_on_text_alone_never_sees_references(encoder, tmp_path):
+    pipeline = made(encoder, references=False)
+    pipeline.save_pretrained(tmp_path)
+    again = SuperResolutionPipeline.from_pretrained(tmp_path)
+    again.set_progress_bar_config(disable=True)
+    results = []
+    for found in (pipeline, again):
+        for seed in (1, 2):
+            shown = (Reference(1, picture(seed, 20), "dog", "subject"),)
+            one = Instruction("Draw [ref#1] again.", shown)
+            options = {"num_inference_steps": 2, "output_type": "np", "generator": seeded(1)}
+            results.append(found(one, picture(3), **options).images)
+    for other in results[1:]:
+        assert np.array_equal(results[0], other)
+
+
+def test_wrong_input_names_the_cure(encoder):
+    pipeline = made(encoder)
+    with pytest.raises(ValueError, match="1 images for 2 instructions: give one each"):
+        pipeline(INSTRUCTIONS, [picture(1)])
+    for level in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ValueError, match="noise_level must lie in 0 to below 1"):
+            pipeline(INSTRUCTIONS[0], picture(1), noise_level=level)
+    with pytest.raises(ValueError, match="num_inference_steps must be at least 1"):
+        pipeline(INSTRUCTIONS[0], picture(1), num_inference_steps=0)
