@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._dynamo import lookup_backend
 from transformers import AutoTokenizer, T5Config, T5EncoderModel
 
 from instruct_imagen.model.text import starter_encoder_folder
@@ -68,6 +69,7 @@ ELSEWHERE = {
     "gradient_checkpointing": "test_gradient_checkpointing_changes_memory_and_not_the_loss",
     "text_dim": "test_any_text_encoder_of_transformers_trains",
     "text_encoder": "test_any_text_encoder_of_transformers_trains",
+    "compile": "test_a_compiled_step_has_the_losses_of_the_plain_one",
     "channels_last": "test_channels_last_is_a_layout_and_nothing_else",
     "checkpoint_every": "test_kills_do_end_runs_in_the_middle_of_a_save",
     "sheet_every": "test_sheets_are_drawn_so_often",
@@ -140,6 +142,34 @@ def test_channels_last_is_a_layout_and_nothing_else(tmp_path):
         trainer.step()
         losses.append(trainer.record.window["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_compiled_step_has_the_losses_of_the_plain_one(tmp_path, monkeypatch):
+    """Traced, forward and backward, as for kernels; making those too would take minutes here."""
+    traced = []
+
+    def counted(graph, inputs):
+        traced.append(graph)
+        return lookup_backend("aot_eager")(graph, inputs)
+
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda module: compile_(module, backend=counted))
+    losses, weights = [], []
+    for chosen in ("true", "false"):
+        settings = (*SHORT, f"compile={chosen}", "precision=fp32", "retrieval.images=16")
+        trainer = Trainer(tiny(tmp_path / chosen, *settings))
+        trainer.sheet = lambda: None
+        trainer.stage = 1  # which has references
+        trainer.begin_stage()
+        for _ in range(3):
+            trainer.step()
+        trainer.save()
+        losses.append(trainer.record.window["loss"])
+        weights.append(tensors(tmp_path / chosen))
+    assert traced  # in few graphs, however the numbers of references and words vary
+    assert len(traced) <= 4
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert weights[0].keys() == weights[1].keys()  # as if it had not been compiled
 
 
 def kept_for_backward(trainer: Trainer) -> int:

@@ -86,6 +86,9 @@ class TrainConfig:
         skip_limit: Steps with a loss or gradient that is not finite are skipped; more of them than
             so many end the run.
         channels_last: Memory layout of the convolutions.
+        compile: Has torch.compile make kernels for the step: minutes at the start
+            of each part of a run, the same losses up to rounding, and what it gains depends on the
+            device (docs/log.md). A part that goes on is then equal up to rounding only.
         gradient_checkpointing: Blocks are computed again in the backward pass instead of kept:
             less memory, more time, the same gradients.
         checkpoint_every: Images between checkpoints; 0 for one at the end only.
@@ -145,6 +148,7 @@ class TrainConfig:
     workers: int = 0
     skip_limit: int = 10
     channels_last: bool = True
+    compile: bool = False
     gradient_checkpointing: bool = False
     checkpoint_every: int
     sheet_every: int

@@ -105,6 +105,8 @@ class Trainer:
             self.model.to(memory_format=torch.channels_last)
         step = TrainingStep(self.model)
         self.module = self.processes.wrapped(step)
+        if config.compile:
+            self.module = torch.compile(self.module)  # sizes that vary become symbols by themselves
         self.backward = Backward(config, self.world, step, self.processes)
         self.optimizer = build_optimizer(config, trained(self.model))
         self.average = Average((weight for _, weight in trained(self.model)), config.ema_decay)

@@ -29,7 +29,7 @@ def learning_rate(config: TrainConfig, images: int) -> float:
 _FREE_SETTINGS = frozenset(
     {"minutes", "out", "device", "world", "checkpoint_every", "sheet_every", "learning_rate"}
     | {"warmup_steps", "decay_after", "cooldown", "gradient_clip", "ema_decay", "precision"}
-    | {"channels_last", "gradient_checkpointing", "workers", "parallel", "accumulate"}
+    | {"channels_last", "compile", "gradient_checkpointing", "workers", "parallel", "accumulate"}
     | {"skip_limit", "trackers", "text_store"}
     | {"folder"}  # whose content is compared
 )
