@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from accelerate.tracking import GeneralTracker
 from tqdm import tqdm
 
 from instruct_imagen.data.example import Example
-from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.diffusion.objective import (
     draw_condition_drop,
     sampling_scheduler,
@@ -59,8 +58,8 @@ from instruct_imagen.training.sheet import draw_sheet, sheet_of
 from instruct_imagen.training.speed import convolution_rate
 from instruct_imagen.training.state import averages, gathered, scattered
 from instruct_imagen.training.step import TrainingStep
-from instruct_imagen.training.stream import StepExamples, stream
-from instruct_imagen.training.trackers import start_trackers
+from instruct_imagen.training.stream import stage_stream
+from instruct_imagen.training.trackers import tracked
 
 _LOG_EVERY = 20
 
@@ -147,7 +146,9 @@ class Trainer:
         start = time.monotonic()
         limit = self.config.minutes * 60 or float("inf")
         others = peers(self.processes, self.folder, lambda: self.images)
-        with stop_signals() as received, others, self._tracked():
+        names = self.config.trackers if self.processes.first else ()
+        trackers = tracked(names, self.folder, resolved(self.config))
+        with stop_signals() as received, others, trackers as self.trackers:
             while not self._finished and not self.processes.any(
                 bool(received) or time.monotonic() - start >= limit
             ):
@@ -157,19 +158,6 @@ class Trainer:
                 self.stopped_by = received[0] if received else signal.SIGTERM
                 return None
             return self.sheet()
-
-    @contextmanager
-    def _tracked(self) -> Iterator[None]:
-        """Starts the trackers, and closes them however the run ends."""
-        if self.processes.first:
-            settings = resolved(self.config)
-            self.trackers = start_trackers(self.config.trackers, self.folder, settings)
-        try:
-            yield
-        finally:
-            for tracker in self.trackers:
-                tracker.finish()
-            self.trackers = []
 
     @property
     def parameter_count(self) -> int:
@@ -221,29 +209,10 @@ class Trainer:
 
     def begin_stage(self) -> None:
         """Opens the stream of the current stage's examples at the current step."""
-        config = self.config
-        stage = config.stages[self.stage]
         self.backward.work = 0.0
         self._prepared = []
-        count = config.batch_size // config.noises
-        mixture = Mixture(
-            self.world.tasks,
-            stage.ratios,
-            self.world.vocabulary,
-            config.seed * 16 + self.stage,
-            config.targets,
-        )
-        self._stream = stream(
-            StepExamples(
-                mixture=mixture,
-                count=count,
-                share=self.processes.share(count),
-                instruction=config.instruction,
-            ),
-            range(self.stage_step, max(self._stage_steps, 1)),
-            self.encoder,
-            workers=config.workers,
-        )
+        steps = range(self.stage_step, max(self._stage_steps, 1))
+        self._stream = stage_stream(self.config, self.stage, steps, self.world, self.processes)
 
     def _every(self, interval: int, action: Callable[[], Any]) -> None:
         """Calls `action` when the last step went past a multiple of `interval` images."""

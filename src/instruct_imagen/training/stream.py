@@ -11,6 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 from instruct_imagen.data.example import Example, without_instruction
 from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.model.text import TextEncoder
+from instruct_imagen.recipes.config import TrainConfig
+from instruct_imagen.training.packed_world import World
+from instruct_imagen.training.processes import Processes
 
 _AHEAD = 8
 
@@ -36,6 +39,35 @@ class StepExamples(Dataset):
         first = step * self.count + self.share.start
         drawn = self.mixture.examples(first, first + len(self.share))
         return drawn if self.instruction else [without_instruction(example) for example in drawn]
+
+
+def stage_stream(
+    config: TrainConfig, stage: int, steps: range, world: World, processes: Processes
+) -> Iterator[list[Example]]:
+    """This process's examples of some steps of a stage.
+
+    Args:
+        config: The recipe.
+        stage: Its number.
+        steps: Of the stage, from 0.
+        world: What the examples show.
+        processes: Among which each step is shared out.
+    """
+    mixture = Mixture(
+        world.tasks,
+        config.stages[stage].ratios,
+        world.vocabulary,
+        config.seed * 16 + stage,
+        config.targets,
+    )
+    count = config.batch_size // config.noises
+    examples = StepExamples(
+        mixture=mixture,
+        count=count,
+        share=processes.share(count),
+        instruction=config.instruction,
+    )
+    return stream(examples, steps, world.encoder, workers=config.workers)
 
 
 def stream(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,19 @@ from accelerate import PartialState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
 from instruct_imagen.recipes.config import RecipeError
+
+
+@contextmanager
+def tracked(
+    names: Sequence[str], folder: Path, settings: Mapping[str, Any]
+) -> Iterator[list[GeneralTracker]]:
+    """`start_trackers`, closed however the run ends."""
+    trackers = start_trackers(names, folder, settings)
+    try:
+        yield trackers
+    finally:
+        for tracker in trackers:
+            tracker.finish()
 
 
 def start_trackers(
