@@ -32,7 +32,7 @@ COEFFICIENTS = (
     (3.4493, -2.3967, 0.4412),
     (2.4288, -1.6856, 0.3649),
 )
-_RESTART = 2  # more iterations on one Gram matrix lose small singular values in bf16
+_RESTART = 2  # more iterations on one Gram matrix diverge in bf16 (docs/log.md)
 _WIDE = 2  # columns a row from which the Gram form is faster
 _UPDATE_RMS = 0.2
 
