@@ -6,7 +6,7 @@ import numpy as np
 
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.data.world.fallback import fallback_vocabulary
-from instruct_imagen.evaluation.cases import fixed_examples, to_instruction
+from instruct_imagen.evaluation.cases import fixed_examples, further_examples, to_instruction
 from instruct_imagen.instruction import without_markers
 
 
@@ -17,6 +17,15 @@ def test_a_row_for_each_task_of_the_paper_and_one_for_the_combination():
     }
     assert all(len(examples) == 3 for examples in rows.values())
     assert rows == dict(fixed_examples(fallback_vocabulary(), each=3))
+
+
+def test_further_rows_are_those_of_tasks_that_the_fixed_ones_lack():
+    ratios = {"text_to_image": 0.5, "masked_edit": 0.5, "subject_in_place": 0.0, "my_subject": 1.0}
+    ((title, examples),) = further_examples(ratios, fallback_vocabulary(), each=3)
+    assert title == "masked_edit"
+    assert [example.task for example in examples] == ["masked_edit"] * 3
+    assert len(set(examples)) == 3
+    assert further_examples(PAPER_RATIOS, fallback_vocabulary()) == ()
 
 
 def test_style_and_subject_takes_each_from_its_own_reference():

@@ -9,7 +9,7 @@ from instruct_imagen.cli.arguments import check_file, positive, seed
 from instruct_imagen.cli.errors import UsageError
 
 MAX_PIXELS = 2_500_000
-"""Of all scenes together; the sheet shows each four times, enlarged."""
+"""Of all scenes together; the sheet shows each five times, enlarged."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-PictureKind = Literal["image", "edge", "mask", "depth"]
+PictureKind = Literal["image", "edge", "mask", "depth", "region"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,8 @@ class ExampleReference:
         marker: k of ``[ref#k]``, from 1; several references may share it. 0 is none: see
             `without_instruction`.
         text: Short text, e.g. ``"dog"`` or ``"edge map"``.
-        role: ``subject``, ``style``, ``edge``, ``mask``, ``depth``, ``content`` or None.
+        role: ``subject``, ``style``, ``edge``, ``mask``, ``depth``, ``content``, ``source`` or
+            None.
         picture: What it shows.
     """
 

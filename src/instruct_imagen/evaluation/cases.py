@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,6 +31,18 @@ def fixed_examples(vocabulary: Vocabulary, each: int = 4) -> Rows:
         rows.append((name, tuple(drawn)))
     combined = tuple(style_and_subject(vocabulary, index) for index in range(each))
     return (*rows, ("style + subject", combined))
+
+
+def further_examples(ratios: Mapping[str, float], vocabulary: Vocabulary, each: int = 4) -> Rows:
+    """`each` examples of each task of these ratios that `fixed_examples` lacks, never trained."""
+    tasks = all_tasks()
+    rows = []
+    for name, ratio in ratios.items():
+        if ratio > 0 and name in tasks and not PAPER_RATIOS.get(name):
+            task = tasks[name]()
+            rngs = (scene_rng(CASE_SEED + 200, index) for index in range(each))
+            rows.append((name, tuple(task.example(rng, vocabulary) for rng in rngs)))
+    return tuple(rows)
 
 
 def style_and_subject(vocabulary: Vocabulary, index: int) -> Example:

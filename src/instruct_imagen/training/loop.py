@@ -386,7 +386,8 @@ class Trainer:
         pipeline = self.averaged()
         if self.processes.first:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_png(path, draw_sheet(pipeline, sheet_of(self.world)))
+            fixed = sheet_of(self.world, self.config.stages[-1].ratios)
+            save_png(path, draw_sheet(pipeline, fixed))
             if (self.folder / "config.json").is_file():
                 write_page(self.folder)
         self.processes.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,13 @@ from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.scenes import scene_rng
-from instruct_imagen.evaluation.cases import CASE_SEED, Rows, fixed_examples, to_instruction
+from instruct_imagen.evaluation.cases import (
+    CASE_SEED,
+    Rows,
+    fixed_examples,
+    further_examples,
+    to_instruction,
+)
 from instruct_imagen.instruction import Instruction
 from instruct_imagen.pipeline import InstructImagenPipeline
 from instruct_imagen.super_resolution import SuperResolutionPipeline
@@ -42,9 +48,17 @@ class Sheet:
     photographs: Photographs | None = None
 
 
-def sheet_of(world: World, each: int = 4) -> Sheet:
-    """The fixed instructions of a world, and `each` of the user's own subject if there is one."""
+def sheet_of(world: World, ratios: Mapping[str, float], each: int = 4) -> Sheet:
+    """The fixed instructions of a world, and `each` of the user's own subject if there is one.
+
+    Args:
+        world: What they show.
+        ratios: Of the run's last stage, which is what it is for (those before are the way there):
+            tasks of it that are not among the fixed instructions get a row, too.
+        each: Examples a row.
+    """
     rows = fixed_examples(world.vocabulary, each)
+    rows = (*rows, *further_examples(ratios, world.vocabulary, each))
     if world.photographs is not None:
         task = world.tasks[MySubject.name]()
         own = (task.example(scene_rng(CASE_SEED, index), world.vocabulary) for index in range(each))

@@ -49,6 +49,8 @@ def test_good_templates_have_no_faults() -> None:
         ("Draw a hourglass of {ref1}: {caption}.", "wrong article"),
         ("Draw the {caption} like {ref1}.", "article before a placeholder"),
         ("Draw a {caption} like {ref1}.", "article before a placeholder"),
+        ("Draw {caption}. {edit}, like {ref1}.", "'edit' opens a sentence"),
+        ("Draw {caption} like {ref1}, or the {source}.", "article before a placeholder"),
         ("Draw {caption} with one, or five, lines of {ref1}!", "says the same as"),
     ],
 )

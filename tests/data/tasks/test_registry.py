@@ -37,6 +37,7 @@ def test_all_tasks_are_found() -> None:
         "styled",
         "style_transfer",
         "reproduce",
+        "masked_edit",
         "retrieval",
     }
     assert all(name == task.name for name, task in all_tasks().items())

@@ -124,7 +124,7 @@ def test_pack_and_load(atlas: Atlas, vocabulary: Vocabulary, tmp_path: Path) -> 
     pictures = [
         Picture(scene=sample_scene(scene_rng(0, index), vocabulary), kind=kind)
         for index in range(10)
-        for kind in ("image", "mask", "depth", "edge")
+        for kind in ("image", "mask", "depth", "edge", "region")
     ]
     # Edges are found at twice the size of the picture.
     assert torch.equal(render_pictures(pictures, packed, 16), render_pictures(pictures, atlas, 16))

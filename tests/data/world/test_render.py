@@ -333,6 +333,66 @@ def test_a_background_alone_has_no_edges(vocabulary: Vocabulary, atlas: Atlas) -
         scene = Scene(background=Background(kind=kind, colours=colours), placements=(outside,))
         assert not pixels_of(scene, "edge", atlas, 32).any()
         assert not pixels_of(scene, "mask", atlas, 32).any()
+        assert not pixels_of(scene, "region", atlas, 32).any()
+
+
+def slow_region(scene: Scene, size: int) -> np.ndarray:
+    """(size, size) bool: pixels of which a square covers 1/256 or more of a side, both ways."""
+    white = np.zeros((size, size), bool)
+    for asset in scene.placements:
+        shares = []
+        for centre in (asset.y, asset.x):
+            low, high = (size * (centre + sign * asset.scale / 2) for sign in (-1, 1))
+            shares.append([min(high, pixel + 1) - max(low, pixel) for pixel in range(size)])
+        down, across = np.array(shares) >= 1 / 256
+        white |= down[:, None] & across
+    return white
+
+
+@pytest.mark.parametrize("size", [32, 33, 64])
+def test_a_region_is_the_squares_of_the_assets(
+    vocabulary: Vocabulary, atlas: Atlas, size: int
+) -> None:
+    for scene in [two_deep(vocabulary), *scenes_of(vocabulary, 40, seed=9)]:
+        found = pixels_of(scene, "region", atlas, size)
+        assert (found == 255 * slow_region(scene, size)[..., None]).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "rows", "columns"),
+    [
+        (0.5, 0.5, (8, 24), (8, 24)),
+        (0.5 + 1 / 64, 0.5, (8, 24), (8, 25)),  # half a pixel to the right
+        (0.0, 1.0, (24, 32), (0, 8)),  # three quarters are outside of the frame
+    ],
+)
+def test_a_square_touches_these_pixels(
+    vocabulary: Vocabulary,
+    atlas: Atlas,
+    x: float,
+    y: float,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+) -> None:
+    concept, style = vocabulary.pairs[0]
+    placement = Placement(concept=concept, style=style, x=x, y=y, scale=0.5)
+    wanted = np.zeros((32, 32), int)
+    wanted[slice(*rows), slice(*columns)] = 255
+    found = pixels_of(scene_on("red", placement), "region", atlas, 32)
+    assert (found == wanted[..., None]).all()
+
+
+def test_outside_of_the_region_there_is_no_trace_of_an_asset(
+    vocabulary: Vocabulary, atlas: Atlas
+) -> None:
+    for size in (16, 32, 64):
+        for scene in scenes_of(vocabulary, 60, seed=10):
+            outside = pixels_of(scene, "region", atlas, size)[..., 0] == 0
+            assert outside.any()
+            assert not pixels_of(scene, "mask", atlas, size)[outside].any()
+            empty = Scene(background=scene.background, placements=())
+            seen = pixels_of(scene, "image", atlas, size)
+            assert (seen == pixels_of(empty, "image", atlas, size))[outside].all()
 
 
 def test_instance_masks_are_disjoint_and_cover_the_mask(
@@ -354,7 +414,7 @@ def test_flip_mirrors(vocabulary: Vocabulary, atlas: Atlas) -> None:
     concept, style = vocabulary.pairs[3]
     plain = Placement(concept=concept, style=style, x=0.5, y=0.5, scale=0.8)
     mirrored = Placement(concept=concept, style=style, x=0.5, y=0.5, scale=0.8, flip=True)
-    for kind in ("image", "mask", "depth"):
+    for kind in ("image", "mask", "depth", "region"):
         found = pixels_of(scene_on("green", plain), kind, atlas, 32)
         assert (found[:, ::-1] == pixels_of(scene_on("green", mirrored), kind, atlas, 32)).all()
 

@@ -224,7 +224,7 @@ def _case_faults(template: str) -> list[str]:
     for match in re.finditer(r'(?:^|[.?!] )"?(\{?)(\w+)', template):
         brace, word = match.groups()
         # Markers and the like have no case; only a capitalised form exists for captions.
-        if word[0].islower() and (not brace or word in ("caption", "scene")):
+        if word[0].islower() and (not brace or word in ("caption", "scene", "edit")):
             faults.append(f"{word!r} opens a sentence; give it a capital letter")
     for match in re.finditer(r"\{([A-Z]\w*)\}", template):
         if not re.search(r'(?:^|[.?!:] )"?$', template[: match.start()]):
@@ -241,7 +241,9 @@ def _article_faults(template: str) -> list[str]:
         vowel = vowel or word.startswith(_VOWEL_SOUND)
         if vowel != (article.lower() == "an"):
             faults.append(f"'{article} {word}' has the wrong article")
-    if re.search(r"\b(?:an?|the) \{(?:caption|scene|ref\d|content|style)\}", template, re.I):
+    if re.search(
+        r"\b(?:an?|the) \{(?:caption|scene|ref\d|content|style|source|edit)\}", template, re.I
+    ):
         faults.append("article before a placeholder that brings its own, or needs none")
     if re.search(r"\ban? \{", template, re.I):
         faults.append("'a' before a placeholder may be wrong; write 'the'")

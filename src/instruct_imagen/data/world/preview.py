@@ -1,4 +1,4 @@
-"""A contact sheet of the world: each scene with its caption, its edges, its mask and its depth."""
+"""A contact sheet of the world: each scene with its caption and its annotations."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ bytes do not depend on batch size, threads, workers or device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,9 +102,7 @@ def _layers(
     """
     level = atlas.level(size, device)
     found = []
-    for layer in range(max(len(scene.placements) for scene in scenes)):
-        members = [i for i, scene in enumerate(scenes) if len(scene.placements) > layer]
-        placements = [scenes[i].placements[layer] for i in members]
+    for members, placements in _by_layer(scenes):
         rows = [atlas.row(asset.concept, asset.style) for asset in placements]
         sprites = level[torch.tensor(rows, device=device)].float()
         down, across = _weights(placements, size, level.shape[-1], device)
@@ -112,6 +110,13 @@ def _layers(
             drawn = ((down[:, None] @ sprites).round() @ across.transpose(1, 2)[:, None]).round()
         found.append((torch.tensor(members, device=device), drawn.to(torch.int32)))
     return found
+
+
+def _by_layer(scenes: Sequence[Scene]) -> Iterator[tuple[list[int], list[Placement]]]:
+    """From back to front: which scenes have that many assets, and those assets."""
+    for layer in range(max(len(scene.placements) for scene in scenes)):
+        members = [i for i, scene in enumerate(scenes) if len(scene.placements) > layer]
+        yield members, [scenes[i].placements[layer] for i in members]
 
 
 def _weights(
@@ -183,6 +188,21 @@ def _masks(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.devic
     return canvas.to(torch.uint8).expand(-1, 3, -1, -1)
 
 
+def _regions(
+    scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str
+) -> Tensor:
+    """White where the square of an asset is, as far as it lies in the frame, black elsewhere.
+
+    A pixel is white where the square has a share in it: just those that its sprite could change.
+    """
+    canvas = torch.zeros(len(scenes), 1, size, size, dtype=torch.bool, device=device)
+    for members, placements in _by_layer(scenes):
+        down, across = _weights(placements, size, 1, device)
+        covered = (down > 0) & (across > 0).transpose(1, 2)
+        canvas[torch.tensor(members, device=device)] |= covered[:, None]
+    return (canvas * 255).to(torch.uint8).expand(-1, 3, -1, -1)
+
+
 def asset_depths(scene: Scene) -> list[int]:
     """Brightness of each asset in the depth map, from the farthest to the nearest, rising.
 
@@ -245,4 +265,4 @@ def _crest(step: Tensor, axis: int) -> Tensor:
     return crest
 
 
-_DRAW = {"image": _images, "edge": _edges, "mask": _masks, "depth": _depths}
+_DRAW = {"image": _images, "edge": _edges, "mask": _masks, "depth": _depths, "region": _regions}

@@ -129,6 +129,12 @@ def with_article(concept: str) -> str:
     return f"{article(name)} {name}"
 
 
+def definite(concept: str) -> str:
+    """The name of one that is there already: ``"the owl"``, ``"the bread"``, ``"bowling"``."""
+    name = caption_name(concept)
+    return name if concept in _BARE else f"the {name}"
+
+
 def article(name: str) -> str:
     """Which one, by sound: "a unicorn", "an hourglass", "a euro banknote", "an X-ray"."""
     vowel = name[0] in "aeiou" and not name.startswith(("uni", "euro", "one", "ewe", "ukulele"))
