@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from instruct_imagen import Instruction, Reference, SuperResolutionPipeline, TextEncoder
-from instruct_imagen.diffusion.objective import sampling_scheduler
+from instruct_imagen.diffusion.objective import RESIDUAL_STD, sampling_scheduler
+from instruct_imagen.images import to_tensor
+from instruct_imagen.model.super_resolution import enlarged
 from tests import tiny
 
 
@@ -63,6 +65,21 @@ def test_the_small_picture_its_noise_and_the_references_matter(encoder):
     assert np.array_equal(usual, result())
     for changed in (result(small=3), result(reference=4), result(noise_level=0.5)):
         assert np.abs(changed - usual).max() > 1e-3
+
+
+def test_a_silent_network_draws_around_the_enlarged_picture(encoder):
+    """As if what is missing were noise of the size that it is known to have."""
+    pipeline = made(encoder)
+    torch.nn.init.zeros_(pipeline.unet.unet.conv_out.weight)
+    torch.nn.init.zeros_(pipeline.unet.unet.conv_out.bias)
+    flat = np.full((4, 4, 3), 150, np.uint8)
+    options = {"output_type": "pt", "noise_level": 0.0, "num_inference_steps": 20}
+    results = pipeline(
+        [INSTRUCTIONS[0]] * 8, [flat] * 8, generator=seeded(*range(8)), **options
+    ).images
+    beyond = results - enlarged(to_tensor([flat], 4), 16)
+    assert abs(float(beyond.mean())) < 0.01
+    assert float(beyond.std()) == pytest.approx(RESIDUAL_STD, rel=0.1)
 
 
 def test_one_that_was_trained_on_text_alone_never_sees_references(encoder, tmp_path):

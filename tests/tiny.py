@@ -70,7 +70,9 @@ def own_upscaler(text_dim: int = TEXT_DIM) -> SuperResolutionUNet:
     """Ours, from scratch: 4 → 16 px folded to 8×8, attention at 4×4."""
     torch.manual_seed(0)
     config = {**_own_config(text_dim, 16), "in_channels": 24, "class_embed_type": "timestep"}
-    return SuperResolutionUNet(config, space_to_depth=2, max_markers=4, low_size=4).eval()
+    return SuperResolutionUNet(
+        config, space_to_depth=2, max_markers=4, low_size=4, residual=True
+    ).eval()
 
 
 def own_unet(text_dim: int = TEXT_DIM, size: int = 16, max_markers: int = 4) -> InstructUNet:

@@ -307,13 +307,18 @@ class InstructImagenPipeline(DiffusionPipeline):
                 held["both"] = held["conditional"].concatenated(nothing)
 
         def conditional(sample: Tensor, step: Tensor) -> Tensor:
-            return self.unet(sample, step, text, held["conditional"], **once)
+            return self._predict(sample, step, text, held["conditional"], **once)
 
         def both(sample: Tensor, step: Tensor) -> Tensor:
-            return self.unet(torch.cat([sample, sample]), step, doubled, held["both"], **twice)
+            pair = torch.cat([sample, sample])
+            return self._predict(pair, step, doubled, held["both"], **twice)
 
         refresh()
         return guided(both, conditional), refresh
+
+    def _predict(self, sample: Tensor, step: Tensor, *inputs: Any, **named: Any) -> Tensor:
+        """What the scheduler takes."""
+        return self.unet(sample, step, *inputs, **named)
 
     def _initial_noise(self, count: int, generators: list[torch.Generator] | None) -> Tensor:
         """(count, C, H, W) noise; each row from its own generator where there are several."""

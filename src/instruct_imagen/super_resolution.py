@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
 
-from instruct_imagen.diffusion.objective import TIMESTEPS, training_scheduler
+from instruct_imagen.diffusion.objective import TIMESTEPS, training_scheduler, v_of_residual
 from instruct_imagen.images import to_tensor
 from instruct_imagen.instruction import Instruction
 from instruct_imagen.model.super_resolution import LowResolution, SuperResolutionUNet, enlarged
@@ -136,6 +137,14 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         steps = torch.full((len(images),), int(noise_level * TIMESTEPS), device=device)
         noised = training_scheduler().add_noise(large, torch.cat(rows), steps)
         return LowResolution(images=noised.to(self.unet.dtype), levels=steps)
+
+    def _predict(self, sample: Tensor, step: Tensor, *inputs: Any, **named: Any) -> Tensor:
+        predicted = super()._predict(sample, step, *inputs, **named)
+        if not self.unet.residual:
+            return predicted
+        low: LowResolution = named["low"]
+        v = v_of_residual(self.scheduler, predicted, sample, step, low.images, low.levels)
+        return v.to(sample.dtype)
 
     def _references(self, instructions: Sequence[Instruction]) -> ReferenceBatch:
         found = super()._references(instructions)

@@ -4,12 +4,14 @@ import pytest
 import torch
 
 from instruct_imagen.diffusion.objective import (
+    RESIDUAL_STD,
     TIMESTEPS,
     add_noise,
     draw_condition_drop,
     draw_timesteps,
     sampling_scheduler,
     training_scheduler,
+    v_of_residual,
 )
 
 
@@ -57,3 +59,34 @@ def test_the_two_drops_are_independent_and_per_sample():
     assert drop.context[drop.text].all()
     with pytest.raises(ValueError, match="drop_context"):
         draw_condition_drop(4, torch.Generator(), drop_context=1.5)
+
+
+@pytest.mark.parametrize(("step", "level"), [(30, 0), (400, 200), (900, 50)])
+def test_an_upscalers_first_answer_is_the_best_one_and_its_error_of_known_size(step, level):
+    """Where pictures differ by Gaussian noise from the small one, no linear answer is better."""
+    scheduler, generator = training_scheduler(), torch.Generator().manual_seed(0)
+    shape = (1, 1, 400, 400)
+
+    def normal() -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    small = normal()
+    kept = float(scheduler.alphas_cumprod[level])
+    variance = RESIDUAL_STD**2 + 1 - kept
+    images = kept**0.5 * small + variance**0.5 * normal()
+    noised = add_noise(scheduler, images, normal(), torch.tensor([step]))
+
+    def answer(output: torch.Tensor) -> torch.Tensor:
+        steps, levels = torch.tensor([step]), torch.tensor([level])
+        return v_of_residual(scheduler, output, noised.sample, steps, small, levels)
+
+    silent = answer(torch.zeros(shape))
+    missing = noised.target - silent
+    alpha = float(scheduler.alphas_cumprod[step])
+    size = variance / (alpha * variance + 1 - alpha)
+    assert float(missing.square().mean()) == pytest.approx(size, rel=0.02)
+    for known in (small, noised.sample):
+        correlation = torch.corrcoef(torch.stack([missing.flatten(), known.flatten()]))[0, 1]
+        assert abs(float(correlation)) < 0.01
+    # What the network says is in units of that error.
+    torch.testing.assert_close(answer(missing / size**0.5), noised.target, rtol=1e-4, atol=1e-4)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, SchedulerMixin
 from torch import Tensor
 
 TIMESTEPS = 1000
@@ -102,6 +102,53 @@ def add_noise(scheduler: DDPMScheduler, images: Tensor, noise: Tensor, steps: Te
         timesteps=steps,
         target=scheduler.get_velocity(images, noise, steps),
     )
+
+
+RESIDUAL_STD = 0.2
+"""Standard deviation, in [-1, 1], of what an enlarged picture lacks.
+
+From a quarter of the side it is 0.12 over all pixels of 64 pictures of the world, and 0.23 over
+those where it is more than 0.02."""
+
+
+def v_of_residual(
+    scheduler: SchedulerMixin,
+    output: Tensor,
+    sample: Tensor,
+    steps: Tensor,
+    low: Tensor,
+    levels: Tensor,
+) -> Tensor:
+    """An upscaler's v from what its network says beyond the small picture.
+
+    The enlarged picture is a first answer. If the true one differs from it by Gaussian noise, v has
+    a closed form and an error of known size; the network gives the error in units of that size, as
+    Karras et al. 2022, §5, do with the noisy picture itself. So a silent network already draws
+    around the enlarged picture, and a network learns nothing but what is missing.
+
+    Args:
+        scheduler: Its ``alphas_cumprod`` define the noise.
+        output: (B, C, H, W) of the network, of about unit variance.
+        sample: (B, C, H, W) noisy images.
+        steps: (B,) or scalar int64, how noisy they are.
+        low: (B, C, H, W) the enlarged pictures, noised.
+        levels: (B,) int64, how much.
+
+    Returns:
+        (B, C, H, W) float32.
+    """
+
+    def factors(of: Tensor) -> tuple[Tensor, Tensor]:
+        kept = scheduler.alphas_cumprod.to(sample.device)[of.reshape(-1, 1, 1, 1)].float()
+        return kept.sqrt(), (1 - kept).sqrt()
+
+    (alpha, sigma), (kept, noise) = factors(steps), factors(levels)
+    first = kept * low.float()
+    variance = RESIDUAL_STD**2 + noise.square()
+    total = alpha.square() * variance + sigma.square()
+    beyond = sample.float() - alpha * first
+    known = alpha * sigma * (1 - variance) / total * beyond - sigma * first
+    return known + (variance / total).sqrt() * output.float()
 
 
 def draw_condition_drop(

@@ -73,6 +73,8 @@ class SuperResolutionUNet(InstructUNet):
         max_markers: See `InstructUNet`.
         plain_attention: See `InstructUNet`.
         low_size: Side of what it enlarges.
+        residual: Its output is what the small picture lacks (`diffusion.objective.v_of_residual`);
+            False for v itself, or whatever an adapted backbone predicts.
 
     Raises:
         ValueError: The U-Net has nowhere to put the noise level.
@@ -86,9 +88,11 @@ class SuperResolutionUNet(InstructUNet):
         max_markers: int = 8,
         plain_attention: bool = True,
         low_size: int = 32,
+        residual: bool = False,
     ) -> None:
         super().__init__(unet_config, space_to_depth, max_markers, plain_attention)
         self.low_size = low_size
+        self.residual = residual
         if self.unet.config.class_embed_type != "timestep":
             raise ValueError(
                 f"class_embed_type is {self.unet.config.class_embed_type!r}: an upscaler reads the "
@@ -105,7 +109,7 @@ class SuperResolutionUNet(InstructUNet):
         low: LowResolution,
         **unet_inputs: Any,
     ) -> Tensor:
-        """Predicts the target of `diffusion.objective`.
+        """Predicts the target of `diffusion.objective`, or what stands for it (`residual`).
 
         Args:
             sample: (B, C, H, W) noisy images.

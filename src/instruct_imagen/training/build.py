@@ -39,7 +39,8 @@ def build_model(config: TrainConfig) -> InstructUNet:
             "plain_attention": config.blocks == "transformer",
         }
         if config.low_size:
-            model: InstructUNet = SuperResolutionUNet(unet, **given, low_size=config.low_size)
+            given |= {"low_size": config.low_size, "residual": True}
+            model: InstructUNet = SuperResolutionUNet(unet, **given)
         else:
             model = InstructUNet(unet, **given)
     if config.gradient_checkpointing:

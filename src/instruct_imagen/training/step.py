@@ -9,7 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from instruct_imagen.data.batch import Batch
-from instruct_imagen.diffusion.objective import add_noise, per_sample_loss, training_scheduler
+from instruct_imagen.diffusion.objective import (
+    add_noise,
+    per_sample_loss,
+    training_scheduler,
+    v_of_residual,
+)
 from instruct_imagen.images import uint8_to_signed
 from instruct_imagen.model.super_resolution import (
     LowResolution,
@@ -92,28 +97,33 @@ class TrainingStep(nn.Module):
         noise = draws.noise.contiguous(memory_format=torch.channels_last)
         noised = add_noise(self.scheduler, images, noise, draws.timesteps)
         context = self.model.encode_context(encoded.references, tuple(images.shape[-2:]))
+        low = self._low(images, draws)
         predicted = self.model(
             noised.sample,
             noised.timesteps,
             encoded.text.repeated(noises),
             context.repeated(noises),
-            **self._low(images, draws),
+            **({} if low is None else {"low": low}),
         )
+        if low is not None and self.model.residual:
+            predicted = v_of_residual(
+                self.scheduler, predicted, noised.sample, noised.timesteps, low.images, low.levels
+            )
         losses = per_sample_loss(predicted, noised.target)
         if not encoded.references.slots:
             # Each weight gets a gradient at each step, in every process.
             losses = losses + 0.0 * sum(weight.sum() for weight in self.model.reference_weights())
         return losses
 
-    def _low(self, images: Tensor, draws: Draws) -> dict[str, LowResolution]:
+    def _low(self, images: Tensor, draws: Draws) -> LowResolution | None:
         """What an upscaler sees of the true images besides: small, enlarged again, and noised."""
         if not isinstance(self.model, SuperResolutionUNet):
-            return {}
+            return None
         assert draws.low is not None  # drawn for every upscaler
         blurred = enlarged(shrunk(images, self.model.low_size), images.shape[-1])
         noise = draws.low.noise.contiguous(memory_format=torch.channels_last)
         noised = add_noise(self.scheduler, blurred, noise, draws.low.timesteps)
-        return {"low": LowResolution(images=noised.sample, levels=noised.timesteps)}
+        return LowResolution(images=noised.sample, levels=noised.timesteps)
 
 
 def step_work(model: InstructUNet, encoded: Encoded, draws: Draws, *, lora: int = 0) -> float:
