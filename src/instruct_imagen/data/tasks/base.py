@@ -4,6 +4,10 @@ A task turns the world into examples: it samples a scene, decides what the refer
 words the instruction with one of its templates ([Hu24] §3.2, A.3). Templates stand beside the
 tasks, in ``templates/<task>.txt``: one a line, ``#`` opens a comment line, and placeholders such as
 ``{caption}`` or ``{ref1}`` are filled here. ``{Caption}`` is ``{caption}`` with a capital letter.
+
+Each template is checked by itself, and all of a task together: there are 100 or more, as in the
+paper, and they vary in length and in the places of markers and caption ([Hu24] A.3 has people check
+them).
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import resources
+from itertools import permutations
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from instruct_imagen.data.world.vocabulary import VocabularyError
@@ -24,9 +29,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MIN_TEMPLATES = 20
+MIN_TEMPLATES = 100
 MIN_WORDS, MAX_WORDS = 1, 30
 MAX_CHARACTERS = 160
+SHORT_WORDS, LONG_WORDS = 6, 15
+"""Words, with a placeholder as one, that the shortest may have at most and the longest at least."""
+
+MIN_ORDER = 0.25
+"""Share of templates, of those with two markers, that must have either order."""
+
+MIN_CAPTION_FIRST, MIN_CAPTION_LAST = 0.15, 0.15
+"""Shares of templates, of those with a caption, that must have it in the first or last third."""
+
+MAX_COPIES = 0.1
+"""Share of templates that may differ in one word alone from one before them."""
+
+# Filled with words that may open a sentence; all other placeholders bring a marker.
+_CAPTIONS = frozenset({"caption", "scene", "edit"})
 
 # "a" before these although they begin with a vowel letter, "an" although they do not.
 _CONSONANT_SOUND = ("one", "once", "uni", "use", "usu", "eu")
@@ -182,7 +201,8 @@ def check_templates(templates: Sequence[str], forms: Iterable[frozenset[str]]) -
         forms: The allowed sets of placeholders.
 
     Returns:
-        One line a fault, with the template that it is about; empty if all is well.
+        One line a fault, with the template that it is about, or with what all of them together
+        lack; empty if all is well.
     """
     forms = tuple(forms)
     faults = []
@@ -191,19 +211,102 @@ def check_templates(templates: Sequence[str], forms: Iterable[frozenset[str]]) -
     seen: dict[str, str] = {}
     for template in templates:
         faults.extend(f"{fault}: {template!r}" for fault in _faults_of(template, forms))
-        key = " ".join(re.sub(r"[^a-z0-9{}]+", " ", template.lower()).split())
+        key = " ".join(_plain_words(template))
         if key in seen:
             faults.append(f"says the same as {seen[key]!r}: {template!r}")
         seen.setdefault(key, template)
+    faults += _form_faults(templates, forms) + _order_faults(templates, forms)
+    return faults + _place_faults(templates) + _length_faults(templates) + _copy_faults(templates)
+
+
+def _plain_words(template: str) -> list[str]:
+    """Words without case and punctuation, a placeholder being one."""
+    return re.sub(r"[^a-z0-9{}]+", " ", template.lower()).split()
+
+
+def _form_faults(templates: Sequence[str], forms: tuple[frozenset[str], ...]) -> list[str]:
+    """Every form, and so every placeholder, is used."""
+    used = {placeholders(template) for template in templates}
+    return [
+        f"no template has {_listed(form)}; write some that do" for form in forms if form not in used
+    ]
+
+
+def _order_faults(templates: Sequence[str], forms: tuple[frozenset[str], ...]) -> list[str]:
+    """Of two markers of a form, each comes first often enough."""
+    faults = []
+    for form in forms:
+        rows = [template.lower() for template in templates if placeholders(template) == form]
+        for first, second in permutations(sorted(form - _CAPTIONS), 2):
+            marks = "{" + first + "}", "{" + second + "}"
+            count = sum(row.index(marks[0]) < row.index(marks[1]) for row in rows)
+            if count < MIN_ORDER * len(rows):
+                faults.append(
+                    f"{marks[0]} stands before {marks[1]} in {count} of {len(rows)} templates; "
+                    f"turn some round, so that {MIN_ORDER:.0%} or more have this order"
+                )
     return faults
+
+
+def _place_faults(templates: Sequence[str]) -> list[str]:
+    """The caption comes early in some and late in some; nothing is asked where there is none."""
+    places = []
+    for template in templates:
+        words = template.split()
+        here = [i for i, word in enumerate(words) if placeholders(word) & _CAPTIONS]
+        if here:
+            places.append((here[0] + 0.5) / len(words))  # the middle of the word, in (0, 1)
+    faults = []
+    for part, share, count in (
+        ("first", MIN_CAPTION_FIRST, sum(place < 1 / 3 for place in places)),
+        ("last", MIN_CAPTION_LAST, sum(place > 2 / 3 for place in places)),
+    ):
+        if count < share * len(places):
+            faults.append(
+                f"the caption stands in the {part} third of {count} of {len(places)} templates; "
+                f"move it there in some, so that {share:.0%} or more have it so"
+            )
+    return faults
+
+
+def _length_faults(templates: Sequence[str]) -> list[str]:
+    """Some are short and some are long."""
+    lengths = [len(template.split()) for template in templates] or [0]
+    faults = []
+    if min(lengths) > SHORT_WORDS:
+        faults.append(f"none has {SHORT_WORDS} words or fewer; write some short templates")
+    if max(lengths) < LONG_WORDS:
+        faults.append(f"none has {LONG_WORDS} words or more; write some long templates")
+    return faults
+
+
+def _copy_faults(templates: Sequence[str]) -> list[str]:
+    """Few differ in one word alone, changed, added or left out, from one before them."""
+    earlier: dict[tuple[str, ...], str] = {}
+    copies = []
+    for template in templates:
+        words = _plain_words(template)
+        # A gap instead of each word and between all words: what differs in one shares a key.
+        keys = [(*words[:i], "", *words[i + 1 :]) for i in range(len(words))]
+        keys += [(*words[:i], "", *words[i:]) for i in range(len(words) + 1)]
+        found = next((earlier[key] for key in keys if key in earlier), None)
+        if found is not None:
+            copies.append(f"{template!r} of {found!r}")
+        for key in keys:
+            earlier.setdefault(key, template)
+    if len(copies) <= MAX_COPIES * len(templates):
+        return []
+    return [
+        f"{len(copies)} of {len(templates)} templates differ in one word alone from one before "
+        f"them; reword some, so that {MAX_COPIES:.0%} or fewer do: " + ", ".join(copies)
+    ]
 
 
 def _faults_of(template: str, forms: tuple[frozenset[str], ...]) -> list[str]:
     """Faults of one template, without the template itself."""
     faults = []
     if placeholders(template) not in forms:
-        wanted = " or ".join("{" + "} {".join(sorted(form)) + "}" for form in forms)
-        faults.append(f"placeholders must be {wanted}")
+        faults.append("placeholders must be " + " or ".join(map(_listed, forms)))
     if re.sub(_PLACEHOLDER, "", template).count("{") or template.count("[ref#"):
         faults.append("stray brace or marker; write placeholders such as {ref1}")
     if template != " ".join(template.split()):
@@ -218,13 +321,18 @@ def _faults_of(template: str, forms: tuple[frozenset[str], ...]) -> list[str]:
     return faults + _case_faults(template) + _article_faults(template)
 
 
+def _listed(form: frozenset[str]) -> str:
+    """As messages have it: ``{caption} {ref1}``."""
+    return "{" + "} {".join(sorted(form)) + "}"
+
+
 def _case_faults(template: str) -> list[str]:
     """Sentences begin with a capital; ``{Caption}`` stands only there."""
     faults = []
     for match in re.finditer(r'(?:^|[.?!] )"?(\{?)(\w+)', template):
         brace, word = match.groups()
         # Markers and the like have no case; only a capitalised form exists for captions.
-        if word[0].islower() and (not brace or word in ("caption", "scene", "edit")):
+        if word[0].islower() and (not brace or word in _CAPTIONS):
             faults.append(f"{word!r} opens a sentence; give it a capital letter")
     for match in re.finditer(r"\{([A-Z]\w*)\}", template):
         if not re.search(r'(?:^|[.?!:] )"?$', template[: match.start()]):
