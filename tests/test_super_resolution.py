@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from instruct_imagen import Instruction, Reference, SuperResolutionPipeline, TextEncoder
+from instruct_imagen import (
+    InstructImagenPipeline,
+    Instruction,
+    Reference,
+    SuperResolutionPipeline,
+    TextEncoder,
+)
 from instruct_imagen.diffusion.objective import RESIDUAL_STD, sampling_scheduler
 from instruct_imagen.images import to_tensor
-from instruct_imagen.model.super_resolution import enlarged
+from instruct_imagen.model.super_resolution import SuperResolutionUNet, enlarged
+from instruct_imagen.pipeline import ModelError
 from tests import tiny
 
 
@@ -98,12 +105,56 @@ def test_one_that_was_trained_on_text_alone_never_sees_references(encoder, tmp_p
         assert np.array_equal(results[0], other)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("one", INSTRUCTIONS)
+def test_half_precision_stays_finite_and_close(encoder, dtype, one):
+    options = {"num_inference_steps": 3, "output_type": "np", "guidance_scale": 2.0}
+    pipeline = made(encoder)
+    usual = pipeline(one, picture(2), generator=seeded(1), **options).images
+    torch.nn.Module.to(pipeline.unet, dtype)
+    half = pipeline(one, picture(2), generator=seeded(1), **options).images
+    assert np.isfinite(half).all()
+    assert np.abs(half - usual).mean() < 0.02
+
+
+def test_what_a_base_model_returns_can_be_enlarged(encoder):
+    base = InstructImagenPipeline(tiny.own_unet(), encoder, sampling_scheduler())
+    base.set_progress_bar_config(disable=True)
+    pipeline, one = made(encoder), INSTRUCTIONS[0]
+    options = {"num_inference_steps": 2, "generator": seeded(1)}
+    results = []
+    for output_type in ("pil", "pt"):
+        small = base(one, output_type=output_type, **options | {"generator": seeded(2)}).images
+        found = pipeline(one, small, output_type="np", **options | {"generator": seeded(1)})
+        results.append(found.images)
+    assert np.array_equal(*results)
+    single = pipeline(one, small_of(base, one), output_type="np", generator=seeded(1), **STEPS)
+    assert np.array_equal(single.images, results[0])
+
+
+STEPS = {"num_inference_steps": 2}
+
+
+def small_of(base, one):
+    return base(one, generator=seeded(2), **STEPS).images[0]
+
+
+def test_a_network_of_the_other_kind_is_refused(encoder):
+    with pytest.raises(ModelError, match="no upscaler: use InstructImagenPipeline"):
+        SuperResolutionPipeline(tiny.own_unet(), encoder, sampling_scheduler())
+    with pytest.raises(ModelError, match="is an upscaler: use SuperResolutionPipeline"):
+        InstructImagenPipeline(tiny.own_upscaler(), encoder, sampling_scheduler())
+    learned = SuperResolutionUNet.from_unet(tiny.if_upscaler(), low_size=4)
+    with pytest.raises(ModelError, match=r"gives 6 channels where 3 .*learned variance"):
+        SuperResolutionPipeline(learned, encoder, sampling_scheduler())
+
+
 def test_wrong_input_names_the_cure(encoder):
     pipeline = made(encoder)
     with pytest.raises(ValueError, match="1 images for 2 instructions: give one each"):
         pipeline(INSTRUCTIONS, [picture(1)])
-    for level in (-0.1, 1.0, float("nan")):
-        with pytest.raises(ValueError, match="noise_level must lie in 0 to below 1"):
+    for level in (-0.1, 0.6, float("nan")):
+        with pytest.raises(ValueError, match=r"noise_level must lie in 0 to 0\.5, which this"):
             pipeline(INSTRUCTIONS[0], picture(1), noise_level=level)
     with pytest.raises(ValueError, match="num_inference_steps must be at least 1"):
         pipeline(INSTRUCTIONS[0], picture(1), num_inference_steps=0)

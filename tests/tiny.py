@@ -71,7 +71,7 @@ def own_upscaler(text_dim: int = TEXT_DIM) -> SuperResolutionUNet:
     torch.manual_seed(0)
     config = {**_own_config(text_dim, 16), "in_channels": 24, "class_embed_type": "timestep"}
     return SuperResolutionUNet(
-        config, space_to_depth=2, max_markers=4, low_size=4, residual=True
+        config, space_to_depth=2, max_markers=4, low_size=4, low_noise=0.5, residual=True
     ).eval()
 
 

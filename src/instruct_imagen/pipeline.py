@@ -22,6 +22,7 @@ from instruct_imagen.diffusion.guidance import guidance_weights, guided
 from instruct_imagen.images import to_pil, to_tensor
 from instruct_imagen.instruction import Instruction, reference_prompt, without_markers
 from instruct_imagen.model.context_attention import ContextStates
+from instruct_imagen.model.super_resolution import SuperResolutionUNet
 from instruct_imagen.model.text import TextEncoder, TextStates
 from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
 
@@ -63,6 +64,13 @@ def saved_pipeline(name: str | Path, kind: str = BASE) -> Path:
         raise ModelError(
             f"there is no model '{name}': name a folder with a model_index.json, or one of "
             f"{', '.join(known) or '(none is installed)'}"
+        )
+    if is_saved_pipeline(found, *{BASE, UPSCALER} - {kind}):
+        raise ModelError(
+            f"'{found}' is an upscaler: load it with {UPSCALER}.from_pretrained, and name a base "
+            "model here"
+            if kind == BASE
+            else f"'{found}' is a base model: name an upscaler, e.g. one of the recipe upscaler"
         )
     if not is_saved_pipeline(found, kind):
         raise ModelError(
@@ -113,6 +121,8 @@ class InstructImagenPipeline(DiffusionPipeline):
         instruction: bool = True,
     ) -> None:
         super().__init__()
+        if isinstance(unet, SuperResolutionUNet):
+            raise ModelError(f"this network is an upscaler: use {UPSCALER}")
         self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler, vae=vae)
         self.register_to_config(instruction=instruction)
 

@@ -11,14 +11,16 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from instruct_imagen.diffusion.objective import TIMESTEPS, training_scheduler, v_of_residual
-from instruct_imagen.images import to_tensor
+from instruct_imagen.images import to_pil, to_tensor
 from instruct_imagen.instruction import Instruction
 from instruct_imagen.model.super_resolution import LowResolution, SuperResolutionUNet, enlarged
 from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.model.unet import ReferenceBatch
 from instruct_imagen.pipeline import (
+    BASE,
     InstructImagenOutput,
     InstructImagenPipeline,
+    ModelError,
     StepCallback,
     as_generators,
     as_instructions,
@@ -36,6 +38,9 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         instruction: See `InstructImagenPipeline`.
         references: False for an upscaler that was trained on text alone, as the paper's
             ([Hu24] A.2.1): it never sees the references.
+
+    Raises:
+        ModelError: The network is no upscaler, or gives other channels than a picture has.
     """
 
     model_cpu_offload_seq = "text_encoder->unet"
@@ -51,6 +56,14 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         references: bool = True,
     ) -> None:
         DiffusionPipeline.__init__(self)  # its components are other ones than the base model's
+        if not isinstance(unet, SuperResolutionUNet):
+            raise ModelError(f"this network is no upscaler: use {BASE}")
+        given, expected = unet.unet.config.out_channels, unet.unet.config.in_channels // 2
+        if given != expected:
+            raise ModelError(
+                f"this network gives {given} channels where {expected} are expected (a learned "
+                "variance is not sampled here): use one without"
+            )
         self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler)
         self.register_to_config(instruction=instruction, references=references)
 
@@ -72,7 +85,7 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         num_inference_steps: int = 8,
         guidance_scale: float = 1.0,
         guidance: str = "constant",
-        noise_level: float = 0.1,
+        noise_level: float | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         output_type: str = "pil",
         callback_on_step_end: StepCallback | None = None,
@@ -81,12 +94,14 @@ class SuperResolutionPipeline(InstructImagenPipeline):
 
         Args:
             instruction: One, or several that are computed as one batch.
-            images: As many, each anything that `images.to_tensor` reads; brought to `low_size`.
+            images: As many, each anything that `images.load_image` reads; brought to `low_size`.
+                Also what the base pipeline returns, as PIL images or a tensor.
             num_inference_steps: Sampling steps.
             guidance_scale: Weight of classifier-free guidance; 1 is none.
             guidance: See `InstructImagenPipeline`.
-            noise_level: Share of the noise levels, in [0, 1), that is put on the small image: more
-                of it trusts the image less.
+            noise_level: Share of the noise levels that is put on the small image, from 0 to what
+                the network was trained with: more of it trusts the image less. None for 0.1, or
+                less where it knows less.
             generator: See `InstructImagenPipeline`.
             output_type: ``pil``, ``np`` or ``pt``.
             callback_on_step_end: See `InstructImagenPipeline`.
@@ -98,15 +113,20 @@ class SuperResolutionPipeline(InstructImagenPipeline):
                 of its range.
         """
         instructions = as_instructions(instruction)
-        small = [images] if isinstance(instruction, Instruction) else list(images)
+        small = _listed(images)
         if len(small) != len(instructions):
             raise ValueError(
                 f"{len(small)} images for {len(instructions)} instructions: give one each"
             )
-        if not 0 <= noise_level < 1:
-            raise ValueError(f"noise_level must lie in 0 to below 1, not {noise_level}")
+        highest = float(self.unet.low_noise)
+        level = min(0.1, highest) if noise_level is None else noise_level
+        if not 0 <= level <= highest:
+            raise ValueError(
+                f"noise_level must lie in 0 to {highest:g}, which this upscaler was trained with, "
+                f"not {noise_level}"
+            )
         generators = as_generators(generator, len(instructions))
-        low = self._low(small, noise_level, generators)
+        low = self._low(small, level, generators)
         return self._generate(
             instructions,
             num_inference_steps=num_inference_steps,
@@ -134,7 +154,8 @@ class SuperResolutionPipeline(InstructImagenPipeline):
             )
             for index in range(len(images))
         ]
-        steps = torch.full((len(images),), int(noise_level * TIMESTEPS), device=device)
+        step = min(int(noise_level * TIMESTEPS), TIMESTEPS - 1)
+        steps = torch.full((len(images),), step, device=device)
         noised = training_scheduler().add_noise(large, torch.cat(rows), steps)
         return LowResolution(images=noised.to(self.unet.dtype), levels=steps)
 
@@ -149,3 +170,12 @@ class SuperResolutionPipeline(InstructImagenPipeline):
     def _references(self, instructions: Sequence[Instruction]) -> ReferenceBatch:
         found = super()._references(instructions)
         return found if self.config.references else without_references(found)
+
+
+def _listed(images: Any) -> list[Any]:
+    """Small images as a list of what `to_tensor` reads."""
+    if isinstance(images, Tensor):
+        return list(to_pil(images))
+    if isinstance(images, Sequence) and not isinstance(images, str):
+        return list(images)
+    return [images]

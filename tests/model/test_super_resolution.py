@@ -82,13 +82,20 @@ def test_shrinking_averages_and_enlarging_keeps_what_is_flat():
     flat = torch.full((1, 3, 4, 4), 0.25)
     assert torch.allclose(enlarged(flat, 16), torch.full((1, 3, 16, 16), 0.25))
     assert enlarged(torch.randn(1, 3, 4, 4) * 9, 16).abs().max() <= 1
-    with pytest.raises(ValueError, match="4×4 cannot be averaged to 3"):
-        shrunk(images, 3)
+    for wrong, size in ((images, 3), (images[..., :2], 2)):
+        with pytest.raises(ValueError, match=r"cannot be averaged to .* give square ones"):
+            shrunk(wrong, size)
 
 
 def test_a_unet_without_a_place_for_the_noise_level_is_refused():
     with pytest.raises(ValueError, match=r"class_embed_type is None.*'timestep'"):
         SuperResolutionUNet.from_unet(tiny.if_unet(), low_size=4)
+
+
+@pytest.mark.parametrize("low_size", [0, 5, 16, 32])
+def test_a_size_that_does_not_fit_the_network_is_refused(low_size):
+    with pytest.raises(ValueError, match=f"low_size={low_size} does not fit .* 16 pixels"):
+        SuperResolutionUNet.from_unet(tiny.if_upscaler(), low_size=low_size)
 
 
 def test_a_saved_upscaler_is_the_same(tmp_path):

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -140,6 +141,11 @@ def train(count: int, out: Path, *settings: str, **options: object) -> list[int]
         if process.is_alive():
             process.kill()
     return [process.exitcode for process in processes]
+
+
+def traced_only() -> None:
+    """Lets `compile` trace the step, forward and backward, without making kernels of it."""
+    torch.compile = partial(torch.compile, backend="aot_eager")
 
 
 def kill_at(place: str, number: int, rank: int = 0) -> None:

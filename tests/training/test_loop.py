@@ -12,7 +12,7 @@ from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.pipeline import InstructImagenPipeline, ModelError
 from instruct_imagen.recipes import RecipeError, override, recipe
-from instruct_imagen.training import checkpoint
+from instruct_imagen.training import checkpoint, loop
 from instruct_imagen.training.build import build_model, build_optimizer, initial_weights
 from instruct_imagen.training.checkpoint import CheckpointError
 from instruct_imagen.training.export import export
@@ -252,3 +252,32 @@ def test_weights_to_begin_with_must_exist_and_fit(tmp_path):
             initial_weights(config, build_model(config))
     config = recipe("continued")
     assert (initial_weights(config, build_model(config)) / "training.json").is_file()
+
+
+def test_a_stage_that_is_over_has_no_step_left(tmp_path):
+    trainer = Trainer(tiny(tmp_path / "run"))
+    trainer.begin_stage()
+    trainer.step()
+    trainer.step()
+    assert (trainer.images, trainer.stage_step) == (8, 2)
+    with pytest.raises(RuntimeError, match="no step left: begin_stage"):
+        trainer.step()
+    assert (trainer.images, trainer.average.steps) == (8, 2)
+
+
+def test_the_next_examples_are_drawn_before_the_norm_is_read(tmp_path, monkeypatch):
+    trainer, order = Trainer(tiny(tmp_path / "run")), []
+    trainer.begin_stage()
+    drawn = trainer._stream
+    trainer._stream = (order.append("drawn") or examples for examples in drawn)
+    monkeypatch.setattr(loop, "whole", lambda norm: order.append("read") or norm)
+    trainer.step()
+    trainer.step()
+    assert order == ["drawn", "drawn", "read", "read"]
+
+
+def test_compile_without_a_compiler_says_so_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(RecipeError, match=r"compile=true needs a C\+\+ compiler"):
+        Trainer(tiny(tmp_path / "run", "compile=true"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -152,8 +152,7 @@ def test_a_compiled_step_has_the_losses_of_the_plain_one(tmp_path, monkeypatch):
         traced.append(graph)
         return lookup_backend("aot_eager")(graph, inputs)
 
-    compile_ = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda module: compile_(module, backend=counted))
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counted))
     losses, weights = [], []
     for chosen in ("true", "false"):
         settings = (*SHORT, f"compile={chosen}", "precision=fp32", "retrieval.images=16")

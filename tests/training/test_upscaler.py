@@ -43,8 +43,12 @@ def test_a_run_leaves_a_sheet_and_a_pipeline_that_enlarges(tmp_path, context):
     pixels = np.full((8, 8, 3), 200, np.uint8)
     image = pipeline(Instruction("A dog."), pixels, num_inference_steps=2).images[0]
     assert image.size == (16, 16)
-    with pytest.raises(ModelError, match="another kind"):
+    with pytest.raises(ModelError, match="is an upscaler: load it with SuperResolutionPipeline"):
         saved_pipeline(tmp_path / "exported")
+    with pytest.raises(ModelError, match="is an upscaler: use SuperResolutionPipeline"):
+        InstructImagenPipeline.from_pretrained(tmp_path / "exported")
+    with pytest.raises(ModelError, match="is no upscaler: use InstructImagenPipeline"):
+        SuperResolutionPipeline.from_pretrained("starter")
     # A new run can begin with it, and a base model's cannot.
     begun = Trainer(small(tmp_path / "next", context, f"init={tmp_path / 'exported'}"))
     name = "unet.conv_in.weight"
@@ -54,7 +58,7 @@ def test_a_run_leaves_a_sheet_and_a_pipeline_that_enlarges(tmp_path, context):
         rtol=0,
         atol=0,
     )
-    with pytest.raises(ModelError, match="another kind"):
+    with pytest.raises(ModelError, match="is a base model: name an upscaler"):
         Trainer(small(tmp_path / "other", "init=starter"))
 
 
@@ -83,7 +87,7 @@ def test_text_alone_leaves_what_reads_references_untrained(tmp_path):
 
 
 def test_the_network_sees_the_true_picture_small_enlarged_and_noised():
-    """[Ho22] §4.1: the small picture is noised by the same schedule, at a level of its own."""
+    """Ho et al. 2022, §3: the small picture is noised too, at a level of its own."""
     model = models.own_upscaler()
     step = TrainingStep(model)
     images = torch.zeros(2, 3, 16, 16)

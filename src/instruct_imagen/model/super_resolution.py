@@ -27,7 +27,7 @@ class LowResolution:
     """What is to be enlarged, as the network sees it.
 
     Attributes:
-        images: (B, C, H, W) floating point, enlarged to the size of the output and noised.
+        images: (B, C, S, S) floating point, enlarged to the size of the output and noised.
         levels: (B,) int64, how much noise they have, in the scheduler's steps; 0 for next to none.
     """
 
@@ -42,15 +42,16 @@ class LowResolution:
 
 
 def shrunk(images: Tensor, size: int) -> Tensor:
-    """Averages over areas: (B, C, H, W) floating point → (B, C, size, size).
+    """Averages over areas: (B, C, S, S) floating point → (B, C, size, size).
 
     Raises:
-        ValueError: The side is no multiple of `size`.
+        ValueError: They are not square, or the side is no multiple of `size`.
     """
-    if images.shape[-1] % size or images.shape[-2] % size:
+    height, width = images.shape[-2:]
+    if height != width or width % size:
         raise ValueError(
-            f"images of {images.shape[-1]}×{images.shape[-2]} cannot be averaged to {size} pixels: "
-            "give a size that divides their side"
+            f"images of {width}×{height} cannot be averaged to {size}×{size}: give square ones "
+            "whose side is a multiple"
         )
     return interpolate(images, size=(size, size), mode="area")
 
@@ -64,7 +65,7 @@ class SuperResolutionUNet(InstructUNet):
     """An `InstructUNet` whose input is the noisy picture and, beside it, the one of low resolution.
 
     The noise on the picture of low resolution is told through the U-Net's class embedding
-    (noise conditioning augmentation, Ho et al. 2022, §4.1), as in DeepFloyd IF's second stage.
+    (noise conditioning augmentation, Ho et al. 2022, §3), as in DeepFloyd IF's second stage.
 
     Args:
         unet_config: Config of the wrapped `UNet2DConditionModel`: ``in_channels`` twice those of
@@ -73,11 +74,12 @@ class SuperResolutionUNet(InstructUNet):
         max_markers: See `InstructUNet`.
         plain_attention: See `InstructUNet`.
         low_size: Side of what it enlarges.
+        low_noise: The highest share of the noise levels that it knows on what it enlarges.
         residual: Its output is what the small picture lacks (`diffusion.objective.v_of_residual`);
             False for v itself, or whatever an adapted backbone predicts.
 
     Raises:
-        ValueError: The U-Net has nowhere to put the noise level.
+        ValueError: The U-Net has nowhere to put the noise level, or `low_size` does not fit it.
     """
 
     @register_to_config
@@ -88,15 +90,22 @@ class SuperResolutionUNet(InstructUNet):
         max_markers: int = 8,
         plain_attention: bool = True,
         low_size: int = 32,
+        low_noise: float = 1.0,
         residual: bool = False,
     ) -> None:
         super().__init__(unet_config, space_to_depth, max_markers, plain_attention)
-        self.low_size = low_size
+        self.low_size, self.low_noise = low_size, low_noise
         self.residual = residual
         if self.unet.config.class_embed_type != "timestep":
             raise ValueError(
                 f"class_embed_type is {self.unet.config.class_embed_type!r}: an upscaler reads the "
                 "noise level of its input there, so it must be 'timestep'"
+            )
+        size = self.unet.config.sample_size * space_to_depth
+        if not 0 < low_size < size or size % low_size:
+            raise ValueError(
+                f"low_size={low_size} does not fit a network of {size} pixels: give a half, a "
+                "third, … of them"
             )
 
     def forward(
@@ -112,7 +121,7 @@ class SuperResolutionUNet(InstructUNet):
         """Predicts the target of `diffusion.objective`, or what stands for it (`residual`).
 
         Args:
-            sample: (B, C, H, W) noisy images.
+            sample: (B, C, S, S) noisy images.
             timestep: (B,) or scalar, in the scheduler's steps.
             text: States of the B payload texts.
             context: From `encode_context`; None skips context attention altogether.
@@ -120,7 +129,7 @@ class SuperResolutionUNet(InstructUNet):
             **unet_inputs: See `InstructUNet`.
 
         Returns:
-            (B, out_channels, H, W).
+            (B, out_channels, S, S).
         """
         both = torch.cat([sample, low.images.to(sample.dtype)], dim=1)
         return super().forward(
@@ -133,7 +142,7 @@ class SuperResolutionUNet(InstructUNet):
         """Encodes references at the output's resolution; see `InstructUNet.encode_context`.
 
         The encoder is used to a picture and its version of low resolution, so it gets both of the
-        reference.
+        reference, which must be square.
         """
         images = low = references.images
         if len(images):

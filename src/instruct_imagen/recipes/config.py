@@ -234,6 +234,9 @@ def _problems(config: TrainConfig) -> Iterator[str]:
         yield f"size={config.size} must be a multiple of {cell} with these levels"
     if config.low_size and (config.size % config.low_size or config.low_size >= config.size):
         yield f"low_size={config.low_size} must be a half, a third, … of size={config.size}"
+    usual = TrainConfig.__dataclass_fields__["low_noise"].default
+    if not config.low_size and config.low_noise != usual:
+        yield f"low_noise={config.low_noise} is used by upscalers alone: set low_size, or leave it"
     names = [stage.name for stage in config.stages]
     if len(set(names)) < len(names):
         yield f"stages {', '.join(names)} must have different names"

@@ -17,22 +17,7 @@ from instruct_imagen.recipes.config import TrainConfig
 from instruct_imagen.training.draws import Draws, draw
 from instruct_imagen.training.packed_world import World
 from instruct_imagen.training.processes import Processes
-from instruct_imagen.training.step import Encoded, TrainingStep, encode_batch, step_work
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A partial batch that is ready for the network.
-
-    Attributes:
-        batch: Its examples.
-        encoded: Their pixels and text states.
-        rows: Their numbers among all of the step.
-    """
-
-    batch: Batch
-    encoded: Encoded
-    rows: range
+from instruct_imagen.training.step import TrainingStep, encode_batch, step_work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +59,22 @@ class Backward:
         self.processes = processes
         self.render_s = self.text_s = self.work = 0.0
 
-    def prepare(self, examples: Sequence[Example], rows: range, drop: ConditionDrop) -> Prepared:
-        """Draws the pictures of a partial batch and encodes its texts.
+    def add(
+        self,
+        module: nn.Module,
+        examples: Sequence[Example],
+        rows: range,
+        drop: ConditionDrop,
+        key: tuple[int, ...],
+    ) -> Part:
+        """Adds the gradient of a partial batch.
 
         Args:
+            module: The same step, such that its gradients are means over all processes.
             examples: Those of the partial batch.
             rows: Their numbers among all of the step.
             drop: Which conditions each example of the step loses.
+            key: Of the step's draws.
         """
         config, device = self.config, self.processes.device
         began = time.monotonic()
@@ -99,17 +93,6 @@ class Backward:
         )
         self.render_s += rendered - began
         self.text_s += time.monotonic() - rendered
-        return Prepared(batch=batch, encoded=encoded, rows=rows)
-
-    def add(self, module: nn.Module, prepared: Prepared, key: tuple[int, ...]) -> Part:
-        """Adds the gradient of a partial batch.
-
-        Args:
-            module: The same step, such that its gradients are means over all processes.
-            prepared: The partial batch.
-            key: Of the step's draws.
-        """
-        config, encoded, rows = self.config, prepared.encoded, prepared.rows
         draws = draw(
             *key,
             rows=range(rows.start * config.noises, rows.stop * config.noises),
@@ -117,7 +100,7 @@ class Backward:
             shape=encoded.images.shape[1:],
             shift=config.timestep_shift,
             low_noise=config.low_noise if config.low_size else None,
-            device=self.processes.device,
+            device=device,
         )
         if not self.work:
             self.work = config.accumulate * step_work(
@@ -127,7 +110,7 @@ class Backward:
             losses = module(encoded, draws)
         # Processes take the mean of their gradients, partial batches add up.
         (losses.sum() * (self.processes.count / config.batch_size)).backward()
-        return Part(batch=prepared.batch, draws=draws, losses=losses.detach())
+        return Part(batch=batch, draws=draws, losses=losses.detach())
 
     def _precision(self) -> AbstractContextManager[object]:
         if self.config.precision == "bf16":

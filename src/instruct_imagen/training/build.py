@@ -39,7 +39,7 @@ def build_model(config: TrainConfig) -> InstructUNet:
             "plain_attention": config.blocks == "transformer",
         }
         if config.low_size:
-            given |= {"low_size": config.low_size, "residual": True}
+            given |= {"low_size": config.low_size, "low_noise": config.low_noise, "residual": True}
             model: InstructUNet = SuperResolutionUNet(unet, **given)
         else:
             model = InstructUNet(unet, **given)

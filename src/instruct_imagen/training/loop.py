@@ -26,7 +26,7 @@ from instruct_imagen.recipes.config import TrainConfig, resolved
 from instruct_imagen.training import checkpoint
 from instruct_imagen.training.adapters import ADAPTER, add_adapters, merged, trained
 from instruct_imagen.training.average import Average
-from instruct_imagen.training.backward import Backward, Part, Prepared
+from instruct_imagen.training.backward import Backward, Part
 from instruct_imagen.training.build import (
     build_model,
     build_optimizer,
@@ -48,6 +48,7 @@ from instruct_imagen.training.page import write_page
 from instruct_imagen.training.processes import Processes
 from instruct_imagen.training.record import Record, live, log_line, write_line
 from instruct_imagen.training.settings import (
+    check_compiler,
     check_photographs,
     check_settings,
     check_shares,
@@ -81,6 +82,7 @@ class Trainer:
         self.processes = Processes(training_device(config.device), config.parallel)
         self.device = self.processes.device
         check_shares(config, self.processes.count)
+        check_compiler(config, self.device)
         last = checkpoint.load_latest(self.folder / "checkpoints")
         if last is not None:
             check_settings(last.progress, config)
@@ -105,7 +107,7 @@ class Trainer:
         step = TrainingStep(self.model)
         self.module = self.processes.wrapped(step)
         if config.compile:
-            self.module = torch.compile(self.module)  # sizes that vary become symbols by themselves
+            self.module.compile()  # in place; sizes that vary become symbols by themselves
         self.backward = Backward(config, self.world, step, self.processes)
         self.optimizer = build_optimizer(config, trained(self.model))
         self.average = Average((weight for _, weight in trained(self.model)), config.ema_decay)
@@ -121,7 +123,7 @@ class Trainer:
         self.trackers: list[GeneralTracker] = []
         self.machine_rate = 0.0  # GFLOP/s of a convolution, once the run begins
         self._stream: Iterator[list[Example]] = iter(())
-        self._prepared: list[Prepared] = []  # of the next step of the current stage
+        self._ahead: list[Example] = []  # of the next step of the current stage
         if last is not None:
             self._resume(last)
 
@@ -210,7 +212,7 @@ class Trainer:
     def begin_stage(self) -> None:
         """Opens the stream of the current stage's examples at the current step."""
         self.backward.work = 0.0
-        self._prepared = []
+        self._ahead = []
         steps = range(self.stage_step, max(self._stage_steps, 1))
         self._stream = stage_stream(self.config, self.stage, steps, self.world, self.processes)
 
@@ -220,42 +222,36 @@ class Trainer:
         if interval and self.images // interval > before // interval:
             action()
 
-    def _key(self, stage_step: int) -> tuple[int, ...]:
-        """Of the draws of a step of the current stage."""
-        return self.config.seed, self.stage, stage_step
+    def step(self) -> None:
+        """One optimizer step, on `accumulate` partial batches in each process.
 
-    def _prepare(self, stage_step: int) -> list[Prepared]:
-        """The partial batches of the next step of the stream; none at its end."""
-        config, began = self.config, time.monotonic()
-        examples = next(self._stream, None)
-        self.backward.text_s += time.monotonic() - began
-        if examples is None:
-            return []
+        Raises:
+            RuntimeError: The stage has no step left.
+        """
+        config, backward, began = self.config, self.backward, time.monotonic()
+        backward.render_s = backward.text_s = 0.0
+        examples = self._ahead or next(self._stream, [])
+        backward.text_s += time.monotonic() - began
+        if not examples:
+            raise RuntimeError("the stage has no step left: begin_stage opens the current one")
+        key = (config.seed, self.stage, self.stage_step)
         total = config.batch_size // config.noises
         drop = draw_condition_drop(
-            total,
-            rng_for(*self._key(stage_step), 0),
-            drop_both=config.drop_both,
-            drop_context=config.drop_context,
+            total, rng_for(*key, 0), drop_both=config.drop_both, drop_context=config.drop_context
         )
         share = self.processes.share(total)
         size = len(share) // config.accumulate
-        parts = [slice(start, start + size) for start in range(0, len(share), size)]
-        return [self.backward.prepare(examples[part], share[part], drop) for part in parts]
-
-    def step(self) -> None:
-        """One optimizer step, on `accumulate` partial batches in each process."""
-        config, backward, began = self.config, self.backward, time.monotonic()
-        backward.render_s = backward.text_s = 0.0
-        prepared = self._prepared or self._prepare(self.stage_step)
         parts = []
-        for number, part in enumerate(prepared, start=1):
-            last = number == len(prepared)
+        for start in range(0, len(share), size):
+            rows, own = share[start : start + size], examples[start : start + size]
+            last = start + size == len(share)
             with nullcontext() if last else self.processes.gradients_later(self.module):
-                parts.append(backward.add(self.module, part, self._key(self.stage_step)))
+                parts.append(backward.add(self.module, own, rows, drop, key))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
-        # Before the norm is read: an accelerator computes while the next step is made ready.
-        self._prepared = self._prepare(self.stage_step + 1)
+        # Before the norm is read, which waits for an accelerator.
+        drawn = time.monotonic()
+        self._ahead = next(self._stream, [])
+        backward.text_s += time.monotonic() - drawn
         norm = float(whole(norm))
         if norm == norm and norm != float("inf"):
             self._update()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 from collections.abc import Mapping
 from typing import Any
+
+import torch
 
 from instruct_imagen.recipes.config import RecipeError, TrainConfig, resolved
 from instruct_imagen.training.checkpoint import CheckpointError
@@ -64,6 +68,19 @@ def check_shares(config: TrainConfig, processes: int) -> None:
         raise RecipeError(
             f"batch_size={config.batch_size} must be a multiple of noises={config.noises} × "
             f"targets={config.targets} × accumulate={config.accumulate} × {processes} processes"
+        )
+
+
+def check_compiler(config: TrainConfig, device: torch.device) -> None:
+    """Raises unless what `compile` asks for is there, before a world is built in vain.
+
+    Raises:
+        RecipeError: Kernels for the CPU need a C++ compiler.
+    """
+    found = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if config.compile and device.type == "cpu" and not found:
+        raise RecipeError(
+            "compile=true needs a C++ compiler on the CPU: install g++, or leave it out"
         )
 
 

@@ -73,7 +73,7 @@ def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 2
     result | the result without its references | the result with the next example's references. For
     an upscaler the true answer at low resolution, which it enlarges, stands before the true answer.
     A pipeline of raw inputs gets captions; where there is none, nothing is left to ask for without
-    the references, and that result is blank.
+    the references, and that result is blank; so are both where an upscaler sees none.
 
     Args:
         pipeline: What draws.
@@ -96,7 +96,8 @@ def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 2
         for e, p in zip(flat, shown, strict=True)
     ]
     with_results = _sample(pipeline, normal, range(len(flat)), steps, small)
-    dropped = [index for index, example in enumerate(flat) if example.references]
+    seen = pipeline.config.references if small is not None else True
+    dropped = [index for index, example in enumerate(flat) if example.references and seen]
     texts = {
         index: _unmarked(flat[index].text) if pipeline.instruction else flat[index].caption
         for index in dropped
@@ -106,10 +107,7 @@ def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 2
     without = dict(zip(worded, _sample(pipeline, bare, worded, steps, small), strict=True))
     swapped = []
     for index in dropped:
-        row = index - index % width
-        donor = row + (index + 1) % width
-        count = len(shown[index])
-        pictures = [shown[donor][slot % len(shown[donor])] for slot in range(count)]
+        pictures = _next_ones(shown, index, width)
         swapped.append(to_instruction(flat[index], pictures, instruction=pipeline.instruction))
     with_swapped = dict(
         zip(dropped, _sample(pipeline, swapped, dropped, steps, small), strict=True)
@@ -127,6 +125,13 @@ def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 2
     columns = _COLUMNS if small is None else _UPSCALED
     titles = [title for title, _ in sheet.rows]
     return _drawn(titles, columns, cells, width, max(-(-_PART // size), 1))
+
+
+def _next_ones(shown: list[list[np.ndarray]], index: int, width: int) -> list[np.ndarray]:
+    """As many references as the example has, of the next example in its row."""
+    row = index - index % width
+    donor = shown[row + (index + 1) % width]
+    return [donor[slot % len(donor)] for slot in range(len(shown[index]))]
 
 
 def _unmarked(text: str) -> str:
