@@ -159,7 +159,7 @@ def test_version(capsys):
 
 
 def test_every_command_explains_itself(capsys):
-    for command in ("generate", "demo", "train", "export", "world"):
+    for command in ("generate", "demo", "train", "export", "world", "corpus"):
         with pytest.raises(SystemExit) as stopped:
             parser().parse_args([command, "--help"])
         assert stopped.value.code == 0
@@ -170,6 +170,49 @@ def test_world_preview(tmp_path, capsys):
     out = tmp_path / "world.png"
     main(["world", "preview", "--count", "2", "--size", "32", "--out", str(out)])
     assert Image.open(out).size[0] > 4 * 32
+
+
+def test_corpus_list_says_what_users_must_know(capsys):
+    main(["corpus", "list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "celeba: CelebA, as Identity records" in lines
+    place = lines.index("magicbrush: MagicBrush, as Edited records")
+    assert lines[place + 2].startswith("  licence   CC BY 4.0")
+    assert lines[place + 5] == "  options   split=…"
+
+
+def test_corpus_check_counts_names_and_shows(tmp_path, capsys):
+    for number in range(4):
+        save_png(tmp_path / f"{number}.png", np.full((9, 9, 3), number, np.uint8))
+        (tmp_path / f"{number}.txt").write_text(f"picture {number}")
+    whole = (tmp_path / "2.png").read_bytes()
+    (tmp_path / "2.png").write_bytes(whole[:50])  # the header and a few bytes
+    main(["corpus", "check", "captioned_folder", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"a folder of captioned images in {tmp_path}"
+    assert lines[2:5] == ["records   4 (Captioned)", "images    4, headers read", "problems  0"]
+    assert lines[5:] == ["0.png: picture 0", "1.png: picture 1", "2.png: picture 2"]
+    main(["corpus", "check", "captioned_folder", str(tmp_path), "--decode"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:5] == ["records   3 (Captioned)", "images    3, decoded", "problems  1"]
+    assert lines[5].startswith("  2.png: truncated or broken image")
+    main(["corpus", "check", "captioned_folder", str(tmp_path), "--first", "1"])
+    assert "records   1 (Captioned)" in capsys.readouterr().out
+
+
+def test_corpus_check_fails_in_one_line(tmp_path, capsys):
+    check = ("corpus", "check")
+    assert "unknown corpus 'celeb'" in fails(capsys, *check, "celeb", tmp_path)
+    assert "is not CelebA as it is published" in fails(capsys, *check, "celeba", tmp_path)
+    assert "is no folder" in fails(capsys, *check, "wikiart", tmp_path / "gone")
+    assert "has no option 'splt'" in fails(capsys, *check, "wikiart", tmp_path, "splt=train")
+    assert "is KEY=VALUE, not 'train'" in fails(capsys, *check, "wikiart", tmp_path, "train")
+    assert "is KEY=VALUE, not 'split='" in fails(capsys, *check, "wikiart", tmp_path, "split=")
+    for number in range(11):
+        (tmp_path / f"{number}.png").write_text("no image")
+        (tmp_path / f"{number}.txt").write_text("a picture")
+    error = fails(capsys, *check, "captioned_folder", tmp_path)
+    assert "11 problems in 11 entries, 10 are tolerated" in error and "0.png: not an image" in error
 
 
 def test_a_packed_world_trains_and_exports_a_model_that_draws(tmp_path, capsys):

@@ -16,6 +16,7 @@ from instruct_imagen.images import (
     FORMATS,
     MAX_PIXELS,
     ImageError,
+    check_image,
     load_image,
     save_png,
     signed_to_uint8,
@@ -257,6 +258,22 @@ def test_the_limit_holds_for_files_and_images_and_is_inclusive(tmp_path):
     for source in (tmp_path / "a.png", picture(10, 10), np.zeros((10, 10, 3), np.uint8)):
         assert load_image(source, max_pixels=100).size == (10, 10)
         assert "limit of 99" in error_of(lambda source=source: load_image(source, max_pixels=99))
+
+
+def test_a_header_tells_the_size_and_most_faults(tmp_path):
+    assert check_image(io.BytesIO(encoded(picture(10, 9), "JPEG"))) == (10, 9)
+    half = encoded(picture(64, 48), "PNG")[:-40]
+    (tmp_path / "half.png").write_bytes(half)
+    assert check_image(tmp_path / "half.png") == (64, 48)
+    assert "truncated" in error_of(lambda: load_image(tmp_path / "half.png"))
+    assert "limit of 3000" in error_of(lambda: check_image(io.BytesIO(half), max_pixels=3000))
+    (tmp_path / "words.png").write_text("not a picture")
+    for name, cause in (("words.png", "not an image"), ("gone.png", "No such file")):
+        message = error_of(lambda name=name: check_image(tmp_path / name))
+        assert message.startswith(f"{tmp_path / name}: ") and cause in message
+    assert "EPS" not in FORMATS
+    eps = io.BytesIO(encoded(picture(), "EPS"))
+    assert "not an image of a known format" in error_of(lambda: check_image(eps))
 
 
 @pytest.mark.parametrize("fmt", ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"])

@@ -65,9 +65,36 @@ def load_image(
         source = _from_array(source)
     if isinstance(source, Image.Image):
         return _decode(source, "<PIL image>", max_pixels, keep_alpha, background)
+    with _opened(source) as opened:
+        return _decode(opened, _name(source), max_pixels, keep_alpha, background)
+
+
+def check_image(
+    source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = MAX_PIXELS
+) -> tuple[int, int]:
+    """Reads the header of an image and leaves its pixels, which cost far more, alone.
+
+    Args:
+        source: A path or a binary file.
+        max_pixels: Limit for width × height.
+
+    Returns:
+        (width, height) as they are stored, before the image is turned upright.
+
+    Raises:
+        ImageError: As `load_image`, but for what only the pixels tell: a file that ends early, or
+            grey of an unknown range.
+    """
+    with _opened(source) as opened:
+        _check_size(opened.size, _name(source), max_pixels)
+        return opened.size
+
+
+def _opened(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
+    """An image whose header is read and whose pixels are not."""
     name = _name(source)
     try:
-        opened = Image.open(source, formats=FORMATS)
+        return Image.open(source, formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{name}: more pixels than Pillow decodes ({error})") from None
     except Image.UnidentifiedImageError:
@@ -79,8 +106,17 @@ def load_image(
     # Pillow's plugins raise almost anything on broken headers; whatever it is becomes one line.
     except Exception as error:
         raise ImageError(f"{name}: broken image ({_cause(error)})") from error
-    with opened:
-        return _decode(opened, name, max_pixels, keep_alpha, background)
+
+
+def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name}: {width} × {height} are {width * height} pixels, more than the limit of "
+            f"{max_pixels}; make it smaller or raise max_pixels"
+        )
+    if not (width and height):
+        raise ImageError(f"{name}: the image is empty ({width} × {height})")
 
 
 def _decode(
@@ -91,14 +127,7 @@ def _decode(
     background: tuple[int, int, int],
 ) -> Image.Image:
     """Limits, then pixels, then orientation, depth, alpha; arguments as for `load_image`."""
-    width, height = image.size
-    if width * height > max_pixels:
-        raise ImageError(
-            f"{name}: {width} × {height} are {width * height} pixels, more than the limit of "
-            f"{max_pixels}; make it smaller or raise max_pixels"
-        )
-    if not (width and height):
-        raise ImageError(f"{name}: the image is empty ({width} × {height})")
+    _check_size(image.size, name, max_pixels)
     try:
         image.load()
         # A broken EXIF block makes Pillow raise almost anything, as broken pixels do.

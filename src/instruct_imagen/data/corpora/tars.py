@@ -1,0 +1,158 @@
+"""Samples in tar files, as WebDataset lays them out: neighbours whose names begin alike.
+
+``000000017.jpg``, ``000000017.txt`` and ``000000017.json`` are one sample. Tars are read where they
+lie: nothing is extracted, links and paths that lead elsewhere are refused.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from instruct_imagen.data.corpora.base import MAX_BYTES, EntryError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Files of one sample.
+
+    Attributes:
+        place: ``"00000/000000017"``: its tar and its name in it.
+        files: Their contents by extension in lower case, without the dot.
+    """
+
+    place: str
+    files: Mapping[str, bytes]
+
+
+@dataclass(kw_only=True)
+class _Group:
+    """Headers of one sample; `fault` says why it cannot be used."""
+
+    key: str
+    members: dict[str, tarfile.TarInfo] = field(default_factory=dict)
+    fault: str = ""
+
+
+class Tars:
+    """The samples of several tars, in the order given."""
+
+    def __init__(self, folder: Path, files: Sequence[Path], extensions: Collection[str]) -> None:
+        """Opens nothing yet.
+
+        Args:
+            folder: Of the corpus; places are relative to it.
+            files: At least one.
+            extensions: What is read of a sample; other files in it are passed over.
+        """
+        self._folder, self._files = folder, files
+        self._extensions = frozenset(extensions)
+
+    def size(self, part: int, parts: int) -> None:
+        """Not known: only reading tells."""
+        return None
+
+    def entries(self, part: int, parts: int, start: int) -> Iterator[Sample | EntryError]:
+        """The samples of a part from number `start` on; of those before it, headers are read.
+
+        A part has whole tars where there are enough of them.
+        """
+        passed = 0
+        for index, offset, stride in turns(len(self._files), part, parts):
+            for number, found in enumerate(self._samples(self._files[index])):
+                if number % stride != offset:
+                    continue
+                passed += 1
+                if passed > start:
+                    yield found() if callable(found) else found
+
+    def _samples(self, path: Path) -> Iterator[_Late | EntryError]:
+        """What is in a tar; contents are read when a sample is called."""
+        stem = path.relative_to(self._folder).with_suffix("").as_posix()
+        read = 0
+        try:
+            with tarfile.open(path, mode="r:") as tar:
+                seen: set[str] = set()
+                for group in _groups(tar):
+                    place = f"{stem}/{group.key}"
+                    if group.key in seen:
+                        group.fault = "the tar holds it twice"
+                    seen.add(group.key)
+                    read += 1
+                    if group.fault:
+                        yield EntryError(f"{place}: {group.fault}")
+                    else:
+                        yield _Late(tar, place, group.members, self._extensions)
+        except (tarfile.TarError, OSError) as error:
+            cause = " ".join(str(error).split())
+            yield EntryError(f"{stem}.tar breaks off after {read} samples ({cause})")
+
+
+@dataclass(frozen=True)
+class _Late:
+    """A sample whose headers are read and whose contents are not."""
+
+    tar: tarfile.TarFile
+    place: str
+    members: Mapping[str, tarfile.TarInfo]
+    extensions: frozenset[str]
+
+    def __call__(self) -> Sample | EntryError:
+        files = {}
+        for extension, member in self.members.items():
+            if extension not in self.extensions:
+                continue
+            if member.size > MAX_BYTES:
+                return EntryError(f"{self.place}: {member.size} bytes, the limit is {MAX_BYTES}")
+            try:
+                content = self.tar.extractfile(member)
+                files[extension] = content.read() if content is not None else b""
+            except (tarfile.TarError, OSError) as error:
+                return EntryError(f"{self.place}: {' '.join(str(error).split())}")
+        return Sample(place=self.place, files=files)
+
+
+def turns(tars: int, part: int, parts: int) -> list[tuple[int, int, int]]:
+    """Which tars a part reads, and what of each.
+
+    Args:
+        tars: How many there are.
+        part: From 0.
+        parts: How many share them.
+
+    Returns:
+        Tuples of a tar, an offset and a stride: of its samples those whose number is the offset,
+        modulo the stride. Stride 1 as long as there is a tar for each part.
+    """
+    if tars >= parts:
+        return [(index, 0, 1) for index in range(part, tars, parts)]
+    index, offset = part % tars, part // tars
+    return [(index, offset, len(range(index, parts, tars)))]
+
+
+def _groups(tar: tarfile.TarFile) -> Iterator[_Group]:
+    """Neighbouring members of one key, in their order."""
+    group: _Group | None = None
+    while (member := tar.next()) is not None:
+        tar.members.clear()  # it would keep the headers of all that it has passed
+        name = PurePosixPath(member.name)
+        if member.isdir() or name.name.startswith("."):
+            continue
+        base, _, extension = name.name.partition(".")
+        key = (name.parent / base).as_posix()
+        if group is None or key != group.key:
+            if group is not None:
+                yield group
+            group = _Group(key=key)
+        if not member.isreg():
+            group.fault = f"{member.name} is a link or no file"
+        elif name.is_absolute() or ".." in name.parts:
+            group.fault = f"{member.name} leads out of the tar"
+        elif extension.lower() in group.members:
+            group.fault = f"it has two .{extension.lower()} files"
+        else:
+            group.members[extension.lower()] = member
+    if group is not None:
+        yield group
