@@ -34,7 +34,7 @@ def annotator_class(name: str) -> type[Annotator]:
     return found
 
 
-def annotator(name: str, **settings: Any) -> Annotator:
+def annotator(name: str, /, **settings: Any) -> Annotator:
     """An annotator, ready to be called.
 
     Args:
@@ -48,9 +48,7 @@ def annotator(name: str, **settings: Any) -> Annotator:
     known = [field.name for field in dataclasses.fields(found)]  # type: ignore[arg-type]
     for key in settings:
         if key not in known:
-            raise AnnotatorError(
-                f"{name} has no setting '{key}'" + (f": use one of {', '.join(known)}")
-            )
+            raise AnnotatorError(f"{name} has no setting '{key}': use one of {', '.join(known)}")
     return found(**settings)
 
 
