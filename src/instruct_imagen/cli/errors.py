@@ -9,6 +9,7 @@ class UsageError(ValueError):
 
 def user_errors() -> tuple[type[BaseException], ...]:
     """The error classes that name a place and a cure."""
+    from instruct_imagen.data.annotators.base import AnnotatorError
     from instruct_imagen.data.mixture import MixtureError
     from instruct_imagen.data.photographs import PhotographError
     from instruct_imagen.data.tasks.base import TemplateError
@@ -30,6 +31,7 @@ def user_errors() -> tuple[type[BaseException], ...]:
         ImageError,
         RecipeError,
         MixtureError,
+        AnnotatorError,
         PhotographError,
         TemplateError,
         AtlasError,
