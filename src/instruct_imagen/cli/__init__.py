@@ -13,7 +13,7 @@ from pkgutil import iter_modules
 from typing import Any, NoReturn
 
 # Of the help; others follow.
-_ORDER = {"generate": 0, "demo": 1, "train": 2, "export": 3, "world": 4}
+_ORDER = {"generate": 0, "demo": 1, "train": 2, "export": 3, "world": 4, "annotate": 5}
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -9,6 +9,7 @@ class UsageError(ValueError):
 
 def user_errors() -> tuple[type[BaseException], ...]:
     """The error classes that name a place and a cure."""
+    from instruct_imagen.data.annotators.base import AnnotatorError
     from instruct_imagen.data.corpora.base import CorpusError
     from instruct_imagen.data.mixture import MixtureError
     from instruct_imagen.data.photographs import PhotographError
@@ -31,6 +32,7 @@ def user_errors() -> tuple[type[BaseException], ...]:
         ImageError,
         RecipeError,
         MixtureError,
+        AnnotatorError,
         CorpusError,
         PhotographError,
         TemplateError,

@@ -265,17 +265,21 @@ def override(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
         if not sign:
             raise RecipeError(f"'{setting}' is no setting: write key=value, e.g. minutes=30")
         if key in stages:
-            stages[key] = dataclasses.replace(stages[key], images=_parse(key, text, int))
+            stages[key] = dataclasses.replace(stages[key], images=parse_value(key, text, int))
         elif key in hints and key not in ("stages", "name"):
-            changes[key] = _parse(key, text, hints[key])
+            changes[key] = parse_value(key, text, hints[key])
         else:
             known = [name for name in hints if name not in ("stages", "name")] + list(stages)
             raise RecipeError(f"unknown setting '{key}': use one of {', '.join(known)}")
     return dataclasses.replace(config, stages=tuple(stages.values()), **changes)
 
 
-def _parse(key: str, text: str, kind: Any) -> Any:
-    """A value from its text, by the field's annotated type."""
+def parse_value(key: str, text: str, kind: Any) -> Any:
+    """A value from its text, by the annotated type of the setting `key`.
+
+    Raises:
+        RecipeError: It is no value of that type.
+    """
     origin = typing.get_origin(kind)
     if origin is Literal:
         if text not in typing.get_args(kind):
@@ -284,7 +288,9 @@ def _parse(key: str, text: str, kind: Any) -> Any:
         return text
     if origin is tuple:
         item = typing.get_args(kind)[0]
-        return tuple(_parse(key, part.strip(), item) for part in text.split(",") if part.strip())
+        return tuple(
+            parse_value(key, part.strip(), item) for part in text.split(",") if part.strip()
+        )
     if kind is bool:
         if text.lower() not in ("true", "false"):
             raise RecipeError(f"{key} must be true or false, not '{text}'")
