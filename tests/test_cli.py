@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -260,3 +261,12 @@ def test_a_dry_run_says_what_a_training_takes_and_keeps_nothing(tmp_path, capsys
         capsys, "train", "starter", "--dry-run", "--hardware", "abacus"
     )
     assert "--share must" in fails(capsys, "train", "starter", "--dry-run", "--share", "2")
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly():
+    command = [sys.executable, "-m", "instruct_imagen.cli", "corpus", "list"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")

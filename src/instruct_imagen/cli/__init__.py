@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -93,6 +95,10 @@ def _run(chosen: argparse.Namespace) -> None:
 
     try:
         chosen.run(chosen)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output, head for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except user_errors() as error:
         print(f"instruct-imagen: {_line(error)}", file=sys.stderr)
         sys.exit(2)
