@@ -118,20 +118,18 @@ def main() -> None:
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--steps", type=int, default=48)
     arguments.add_argument("--images", type=int, default=1920, help="of each run of the scaling")
+    arguments.add_argument("--shares", action="store_true", help="the shares of a step alone")
     arguments.add_argument("--out", type=Path, default=Path("out/bench-training.json"))
     chosen = arguments.parse_args()
     if chosen.repeats < 2 or chosen.steps < 2 or chosen.images < 1280:
         arguments.error("--repeats and --steps must be at least 2, --images 1280")
     with tempfile.TemporaryDirectory() as folder:
         parts = shares(chosen.steps, Path(folder) / "shares")
-        saved = checkpoints(chosen.repeats, parts["step_s"], Path(folder) / "saves")
-    figures = {
-        "commit": code_commit(),
-        "machine": machine_name("cpu"),
-        "shares": parts,
-        "checkpoints": saved,
-        "scaling": scaling(chosen.repeats, chosen.images),
-    }
+        figures = {"commit": code_commit(), "machine": machine_name("cpu"), "shares": parts}
+        if not chosen.shares:
+            saves = Path(folder) / "saves"
+            figures["checkpoints"] = checkpoints(chosen.repeats, parts["step_s"], saves)
+            figures["scaling"] = scaling(chosen.repeats, chosen.images)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     chosen.out.write_text(json.dumps(figures, indent=1) + "\n")
     show(figures)
@@ -141,12 +139,14 @@ def show(figures: dict[str, Any]) -> None:
     """Prints the table."""
     for name, value in figures["shares"].items():
         print(f"{name:30s} " + (f"{value:8.3f}" if name == "step_s" else f"{value:8.1%}"))
-    saved = figures["checkpoints"]
+    saved = figures.get("checkpoints", {})
     for name in ("save_s", "start_s", "resume_s"):
-        row = saved[name]
-        print(f"{name:30s} {row['median']:8.2f} [{row['low']:.2f}, {row['high']:.2f}]")
-    print(f"{'checkpoint':30s} {saved['mb']:8.0f} MB, {saved['share_of_run']:.2%} of a run")
-    for name, row in figures["scaling"].items():
+        if name in saved:
+            row = saved[name]
+            print(f"{name:30s} {row['median']:8.2f} [{row['low']:.2f}, {row['high']:.2f}]")
+    if saved:
+        print(f"{'checkpoint':30s} {saved['mb']:8.0f} MB, {saved['share_of_run']:.2%} of a run")
+    for name, row in figures.get("scaling", {}).items():
         print(
             f"{'processes × threads, ' + name:30s} {row['median']:8.1f} images/s "
             f"[{row['low']:.1f}, {row['high']:.1f}]"
