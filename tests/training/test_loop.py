@@ -265,15 +265,17 @@ def test_a_stage_that_is_over_has_no_step_left(tmp_path):
     assert (trainer.images, trainer.average.steps) == (8, 2)
 
 
-def test_the_next_examples_are_drawn_before_the_norm_is_read(tmp_path, monkeypatch):
-    trainer, order = Trainer(tiny(tmp_path / "run")), []
+def test_the_next_step_is_begun_before_the_norm_is_read(tmp_path, monkeypatch):
+    """With its first partial batch; the others wait for their turn, to save memory."""
+    trainer, order = Trainer(tiny(tmp_path / "run", "accumulate=2")), []
     trainer.begin_stage()
-    drawn = trainer._stream
-    trainer._stream = (order.append("drawn") or examples for examples in drawn)
+    prepare = trainer.backward._prepare
+    trainer.backward._prepare = lambda *given: order.append("ready") or prepare(*given)
     monkeypatch.setattr(loop, "whole", lambda norm: order.append("read") or norm)
     trainer.step()
+    assert order == ["ready", "ready", "ready", "read"]
     trainer.step()
-    assert order == ["drawn", "drawn", "read", "read"]
+    assert order[4:] == ["ready", "read"]
 
 
 def test_compile_without_a_compiler_says_so_at_once(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from instruct_imagen.data.example import Example, Photograph, Picture
 from instruct_imagen.data.photographs import Photographs
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
+from instruct_imagen.devices import sent
 from instruct_imagen.instruction import marker_prompt
 
 
@@ -91,7 +92,7 @@ def make_batch(
     pictures = [example.target for example in examples] + [picture for picture, _ in distinct]
     pixels = render_pictures(pictures, atlas, size, device, photographs=photographs)
     markers = torch.tensor([marker for _, marker in distinct.values()], dtype=torch.int64)
-    packed = torch.tensor(places, dtype=torch.int64).reshape(-1, 3).to(device)
+    packed = sent(torch.tensor(places, dtype=torch.int64).reshape(-1, 3), device)
     return Batch(
         tasks=tuple(example.task for example in examples),
         texts=tuple(
@@ -101,7 +102,7 @@ def make_batch(
         targets=pixels[:count],
         reference_images=pixels[count:],
         reference_prompts=tuple(prompt for _, prompt in distinct),
-        markers=markers.to(device),
+        markers=sent(markers, device),
         reference=packed[:, 0],
         sample=packed[:, 1],
         slot=packed[:, 2],

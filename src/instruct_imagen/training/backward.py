@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -17,7 +17,39 @@ from instruct_imagen.recipes.config import TrainConfig
 from instruct_imagen.training.draws import Draws, draw
 from instruct_imagen.training.packed_world import World
 from instruct_imagen.training.processes import Processes
-from instruct_imagen.training.step import TrainingStep, encode_batch, step_work
+from instruct_imagen.training.step import Encoded, TrainingStep, encode_batch, step_work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A partial batch that is ready for the network.
+
+    Attributes:
+        batch: Its examples.
+        encoded: Their pixels and text states.
+        rows: Their numbers among all of the step.
+    """
+
+    batch: Batch
+    encoded: Encoded
+    rows: range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A step whose first partial batch is ready.
+
+    Attributes:
+        examples: All of the step in this process.
+        drop: Which conditions each example of the step, in all processes, loses.
+        share: Numbers of the examples among all of the step.
+        first: The first partial batch.
+    """
+
+    examples: Sequence[Example]
+    drop: ConditionDrop
+    share: range
+    first: Prepared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,23 +91,28 @@ class Backward:
         self.processes = processes
         self.render_s = self.text_s = self.work = 0.0
 
-    def add(
-        self,
-        module: nn.Module,
-        examples: Sequence[Example],
-        rows: range,
-        drop: ConditionDrop,
-        key: tuple[int, ...],
-    ) -> Part:
-        """Adds the gradient of a partial batch.
+    def begin(self, examples: Sequence[Example], drop: ConditionDrop, share: range) -> Begun:
+        """Makes the first partial batch of a step ready.
 
         Args:
-            module: The same step, such that its gradients are means over all processes.
-            examples: Those of the partial batch.
-            rows: Their numbers among all of the step.
-            drop: Which conditions each example of the step loses.
-            key: Of the step's draws.
+            examples: All of the step in this process.
+            drop: Which conditions each example of the step, in all processes, loses.
+            share: Numbers of the examples among all of the step.
         """
+        size = len(share) // self.config.accumulate
+        first = self._prepare(examples[:size], share[:size], drop)
+        return Begun(examples=examples, drop=drop, share=share, first=first)
+
+    def parts(self, begun: Begun) -> Iterator[Prepared]:
+        """The partial batches of a step; those after the first are made ready one by one."""
+        yield begun.first
+        size = len(begun.first.rows)
+        for start in range(size, len(begun.share), size):
+            part = slice(start, start + size)
+            yield self._prepare(begun.examples[part], begun.share[part], begun.drop)
+
+    def _prepare(self, examples: Sequence[Example], rows: range, drop: ConditionDrop) -> Prepared:
+        """Draws the pictures of a partial batch and encodes its texts."""
         config, device = self.config, self.processes.device
         began = time.monotonic()
         batch = make_batch(
@@ -93,6 +130,17 @@ class Backward:
         )
         self.render_s += rendered - began
         self.text_s += time.monotonic() - rendered
+        return Prepared(batch=batch, encoded=encoded, rows=rows)
+
+    def add(self, module: nn.Module, prepared: Prepared, key: tuple[int, ...]) -> Part:
+        """Adds the gradient of a partial batch.
+
+        Args:
+            module: The same step, such that its gradients are means over all processes.
+            prepared: The partial batch.
+            key: Of the step's draws.
+        """
+        config, encoded, rows = self.config, prepared.encoded, prepared.rows
         draws = draw(
             *key,
             rows=range(rows.start * config.noises, rows.stop * config.noises),
@@ -100,7 +148,7 @@ class Backward:
             shape=encoded.images.shape[1:],
             shift=config.timestep_shift,
             low_noise=config.low_noise if config.low_size else None,
-            device=device,
+            device=self.processes.device,
         )
         if not self.work:
             self.work = config.accumulate * step_work(
@@ -110,7 +158,7 @@ class Backward:
             losses = module(encoded, draws)
         # Processes take the mean of their gradients, partial batches add up.
         (losses.sum() * (self.processes.count / config.batch_size)).backward()
-        return Part(batch=batch, draws=draws, losses=losses.detach())
+        return Part(batch=prepared.batch, draws=draws, losses=losses.detach())
 
     def _precision(self) -> AbstractContextManager[object]:
         if self.config.precision == "bf16":

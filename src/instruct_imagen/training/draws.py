@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from instruct_imagen.devices import sent
 from instruct_imagen.diffusion.objective import draw_timesteps
 
 
@@ -66,13 +67,13 @@ def draw(
         device: Where they are needed. A kind of device has noise of its own.
     """
     found = Draws(
-        timesteps=_timesteps(rows, total, rng_for(*key, 1), shift).to(device),
+        timesteps=sent(_timesteps(rows, total, rng_for(*key, 1), shift), device),
         noise=_noise((*key, 2), rows, shape, device),
     )
     if low_noise is None:
         return found
     levels = (_timesteps(rows, total, rng_for(*key, 3), 1.0) * low_noise).long()
-    low = Draws(timesteps=levels.to(device), noise=_noise((*key, 4), rows, shape, device))
+    low = Draws(timesteps=sent(levels, device), noise=_noise((*key, 4), rows, shape, device))
     return replace(found, low=low)
 
 

@@ -26,7 +26,7 @@ from instruct_imagen.recipes.config import TrainConfig, resolved
 from instruct_imagen.training import checkpoint
 from instruct_imagen.training.adapters import ADAPTER, add_adapters, merged, trained
 from instruct_imagen.training.average import Average
-from instruct_imagen.training.backward import Backward, Part
+from instruct_imagen.training.backward import Backward, Begun, Part
 from instruct_imagen.training.build import (
     build_model,
     build_optimizer,
@@ -123,7 +123,7 @@ class Trainer:
         self.trackers: list[GeneralTracker] = []
         self.machine_rate = 0.0  # GFLOP/s of a convolution, once the run begins
         self._stream: Iterator[list[Example]] = iter(())
-        self._ahead: list[Example] = []  # of the next step of the current stage
+        self._ahead: Begun | None = None  # the next step of the current stage
         if last is not None:
             self._resume(last)
 
@@ -212,7 +212,7 @@ class Trainer:
     def begin_stage(self) -> None:
         """Opens the stream of the current stage's examples at the current step."""
         self.backward.work = 0.0
-        self._ahead = []
+        self._ahead = None
         steps = range(self.stage_step, max(self._stage_steps, 1))
         self._stream = stage_stream(self.config, self.stage, steps, self.world, self.processes)
 
@@ -222,6 +222,22 @@ class Trainer:
         if interval and self.images // interval > before // interval:
             action()
 
+    def _begin(self, stage_step: int) -> Begun | None:
+        """The next step of the stream, which has that number; None at its end."""
+        config, began = self.config, time.monotonic()
+        examples = next(self._stream, None)
+        self.backward.text_s += time.monotonic() - began
+        if examples is None:
+            return None
+        total = config.batch_size // config.noises
+        drop = draw_condition_drop(
+            total,
+            rng_for(config.seed, self.stage, stage_step, 0),
+            drop_both=config.drop_both,
+            drop_context=config.drop_context,
+        )
+        return self.backward.begin(examples, drop, self.processes.share(total))
+
     def step(self) -> None:
         """One optimizer step, on `accumulate` partial batches in each process.
 
@@ -230,28 +246,19 @@ class Trainer:
         """
         config, backward, began = self.config, self.backward, time.monotonic()
         backward.render_s = backward.text_s = 0.0
-        examples = self._ahead or next(self._stream, [])
-        backward.text_s += time.monotonic() - began
-        if not examples:
+        begun = self._ahead or self._begin(self.stage_step)
+        if begun is None:
             raise RuntimeError("the stage has no step left: begin_stage opens the current one")
+        self._ahead = None
         key = (config.seed, self.stage, self.stage_step)
-        total = config.batch_size // config.noises
-        drop = draw_condition_drop(
-            total, rng_for(*key, 0), drop_both=config.drop_both, drop_context=config.drop_context
-        )
-        share = self.processes.share(total)
-        size = len(share) // config.accumulate
-        parts = []
-        for start in range(0, len(share), size):
-            rows, own = share[start : start + size], examples[start : start + size]
-            last = start + size == len(share)
+        parts: list[Part] = []
+        for prepared in backward.parts(begun):
+            last = len(parts) == config.accumulate - 1
             with nullcontext() if last else self.processes.gradients_later(self.module):
-                parts.append(backward.add(self.module, own, rows, drop, key))
+                parts.append(backward.add(self.module, prepared, key))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
-        # Before the norm is read, which waits for an accelerator.
-        drawn = time.monotonic()
-        self._ahead = next(self._stream, [])
-        backward.text_s += time.monotonic() - drawn
+        # Before the norm is read: an accelerator computes while the next step is begun.
+        self._ahead = self._begin(self.stage_step + 1)
         norm = float(whole(norm))
         if norm == norm and norm != float("inf"):
             self._update()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from instruct_imagen.data.batch import Batch
+from instruct_imagen.devices import sent
 from instruct_imagen.diffusion.objective import (
     add_noise,
     per_sample_loss,
@@ -52,10 +53,10 @@ def encode_batch(
     text = encoder(batch.texts).to(device)
     prompts = encoder(batch.reference_prompts or [""]).to(device)
     return Encoded(
-        images=uint8_to_signed(batch.targets.to(device)).contiguous(memory_format=layout),
+        images=uint8_to_signed(sent(batch.targets, device)).contiguous(memory_format=layout),
         text=text,
         references=ReferenceBatch(
-            images=uint8_to_signed(batch.reference_images.to(device)).contiguous(
+            images=uint8_to_signed(sent(batch.reference_images, device)).contiguous(
                 memory_format=layout
             ),
             text=prompts,
