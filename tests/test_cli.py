@@ -69,7 +69,7 @@ def test_wrong_input_is_one_line_and_status_2(tmp_path, dog, capsys):
     assert "is a folder" in fails(capsys, "generate", "A.", "--out", tmp_path / "folder.png")
     assert "is a folder" in fails(capsys, "world", "preview", "--out", tmp_path)
     error = fails(capsys, "world", "preview", "--size", "500", "--count", "20")
-    assert "at that size at most 10" in error
+    assert "at that size at most 6" in error
     assert "whole number" in fails(capsys, "world", "preview", "--seed", "-1")
     assert "at most 1000" in fails(capsys, "generate", "A dog.", "--count", "2000")
     assert "KB, MB or GB" in fails(capsys, "export", "starter", "x", "--max-shard-size", "15MiB")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from instruct_imagen import demo
 from instruct_imagen.cli.generate import load_pipeline
+from instruct_imagen.data.example import LINE_KINDS, Picture
+from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.sources import WorldUnavailable
 
 TITLES = {
-    "text_to_image", "edge_to_image", "mask_to_image", "depth_to_image", "subject", "styled",
-    "style_transfer", "style_and_subject",
+    "text_to_image", "edge_to_image", "mask_to_image", "depth_to_image", "sketch_to_image",
+    "subject", "styled", "style_transfer", "style_and_subject",
 }  # fmt: skip
 
 
@@ -45,12 +48,14 @@ def test_without_the_artwork_it_draws_from_our_own_drawings_and_says_so(tmp_path
     assert "install Node.js" in note
 
 
-def test_edge_maps_are_as_thick_for_the_model_as_in_its_training(tmp_path):
+@pytest.mark.parametrize("kind", sorted(LINE_KINDS))
+def test_lines_are_as_thick_for_the_model_as_in_its_training(kind):
     cases, atlas = demo.demo_cases()
-    example = dict(cases)["edge_to_image"]
-    drawn_map = demo._drawn(example.references[0].picture, atlas, 32)
+    scene = dict(cases)["edge_to_image"].target.scene
+    drawn_map = demo._drawn(Picture(scene=scene, kind=kind), atlas, 32)
     assert drawn_map.shape == (demo.REFERENCE_SIZE,) * 2 + (3,)
     seen = np.asarray(Image.fromarray(drawn_map).resize((32, 32), Image.Resampling.LANCZOS))
     exact = drawn_map[2::4, 2::4]
     assert np.abs(seen.astype(int) - exact).mean() < 12
-    assert set(np.unique(exact)) == {0, 255}
+    trained = render_pictures([Picture(scene=scene, kind=kind)], atlas, 32)[0]
+    assert np.array_equal(exact, trained.permute(1, 2, 0).numpy())

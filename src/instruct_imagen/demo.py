@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from instruct_imagen.data.example import Example, Picture
+from instruct_imagen.data.example import LINE_KINDS, Example, Picture
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.sources import WorldUnavailable
@@ -100,10 +100,10 @@ def _instruction(example: Example, atlas: Atlas, pipeline: InstructImagenPipelin
 def _drawn(picture: Picture, atlas: Atlas, size: int) -> np.ndarray:
     """A reference at `REFERENCE_SIZE`, uint8 (H, W, 3).
 
-    Edges are found at the model's own size, as in its training: thin lines of a large map would
-    fade when it is reduced.
+    Edges and sketches are drawn at the model's own size, as in its training: thin lines of a large
+    picture would fade when it is reduced.
     """
-    side = size if picture.kind == "edge" else REFERENCE_SIZE
+    side = size if picture.kind in LINE_KINDS else REFERENCE_SIZE
     pixels = render_pictures([picture], atlas, side)[0].permute(1, 2, 0).numpy()
     if side == REFERENCE_SIZE:
         return pixels

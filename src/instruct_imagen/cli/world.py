@@ -8,8 +8,8 @@ from pathlib import Path
 from instruct_imagen.cli.arguments import check_file, positive, seed
 from instruct_imagen.cli.errors import UsageError
 
-MAX_PIXELS = 2_500_000
-"""Of all scenes together; the sheet shows each five times, enlarged."""
+MAX_PIXELS = 1_500_000
+"""Of all scenes together; the sheet shows each eight times, enlarged."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-PictureKind = Literal["image", "edge", "mask", "depth", "region"]
+PictureKind = Literal[
+    "image", "edge", "depth_edge", "mask_edge", "sketch", "mask", "depth", "region"
+]
+EDGE_KINDS: frozenset[PictureKind] = frozenset({"edge", "depth_edge", "mask_edge"})
+"""Maps of edges: of the image, of its depth map and of its mask."""
+
+LINE_KINDS: frozenset[PictureKind] = EDGE_KINDS | {"sketch"}
+"""What has thin lines, which fade when a large picture of them is reduced."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +63,35 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A picture of a scene that is not rendered yet: the image itself or one of its annotations."""
+    """A picture of a scene that is not rendered yet: the image itself or one of its annotations.
+
+    Attributes:
+        scene: What it is of.
+        kind: What is shown of it.
+        dilation: Lines of a map of edges are wider by so many pixels at 32 pixels a side, at least
+            0; see `data.world.lines`. Only for `EDGE_KINDS`.
+        hand: Seed of the hand that a sketch is drawn by, at least 0; only for ``sketch``.
+
+    Raises:
+        ValueError: A dilation or a hand is negative, or the kind has none.
+    """
 
     scene: Scene
     kind: PictureKind = "image"
+    dilation: int = 0
+    hand: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dilation and (self.dilation < 0 or self.kind not in EDGE_KINDS):
+            raise ValueError(
+                f"dilation={self.dilation} of a picture of kind {self.kind!r}: give one above 0 "
+                f"to {', '.join(sorted(EDGE_KINDS))} alone"
+            )
+        if self.hand and (self.hand < 0 or self.kind != "sketch"):
+            raise ValueError(
+                f"hand={self.hand} of a picture of kind {self.kind!r}: give one above 0 to sketch "
+                "alone"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +113,8 @@ class ExampleReference:
         marker: k of ``[ref#k]``, from 1; several references may share it. 0 is none: see
             `without_instruction`.
         text: Short text, e.g. ``"dog"`` or ``"edge map"``.
-        role: ``subject``, ``style``, ``edge``, ``mask``, ``depth``, ``content``, ``source`` or
-            None.
+        role: ``subject``, ``style``, ``edge``, ``sketch``, ``mask``, ``depth``, ``content``,
+            ``source`` or None.
         picture: What it shows.
     """
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from instruct_imagen.data.tasks.base import Task
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
-# [Hu24] §3.2, the mixture of stage 2, for the tasks that the starter world has; they sum to 0.88
-# and are renormalised. Txt2Img is natural images and WikiArt, 0.15 + 0.05. Sketches (0.02) and
-# faces (0.05 + 0.05) are missing. `reproduce` is a warm-up of ours.
+# [Hu24] §3.2, the mixture of stage 2, for the tasks that the starter world has; they sum to 0.90
+# and are renormalised. Txt2Img is natural images and WikiArt, 0.15 + 0.05. Faces (0.05 + 0.05) are
+# missing. `reproduce` is a warm-up of ours.
 PAPER_RATIOS: Mapping[str, float] = {
     "text_to_image": 0.20,
     "depth_to_image": 0.06,
@@ -35,6 +35,7 @@ PAPER_RATIOS: Mapping[str, float] = {
     "subject": 0.30,
     "styled": 0.10,
     "style_transfer": 0.10,
+    "sketch_to_image": 0.02,
     "reproduce": 0.0,
 }
 
@@ -131,7 +132,7 @@ def integer_weights(ratios: Mapping[str, float], known: Sequence[str]) -> dict[s
     if not positive:
         raise MixtureError("all ratios are 0; give at least one task a ratio above 0")
     shares = np.array(list(positive.values())) / total
-    # The smallest period that holds every ratio exactly, as the paper's 44 does.
+    # The smallest period that holds every ratio exactly, as the paper's 45 does.
     periods = np.arange(len(positive), RESOLUTION + 1)
     exact = shares * periods[:, None]
     fits = abs(np.rint(exact) - exact).max(axis=1) < 1e-9 * periods

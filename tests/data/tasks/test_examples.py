@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from instruct_imagen.data.example import Example, ExampleReference, Scene
+from instruct_imagen.data.example import EDGE_KINDS, Example, ExampleReference, Scene
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.tasks.base import MIN_TEMPLATES, load_templates
@@ -28,7 +29,7 @@ COUNT = 600
 HOLDOUT_COUNT = 3000
 TEMPLATED = sorted(name for name, task in all_tasks().items() if task.forms)
 TASKS = sorted(all_tasks())
-SPATIAL = ["edge_to_image", "mask_to_image", "depth_to_image"]
+SPATIAL = ["edge_to_image", "mask_to_image", "depth_to_image", "sketch_to_image"]
 Make = Callable[..., list[Example]]
 
 
@@ -134,7 +135,7 @@ def test_a_caption_describes_the_target_and_nothing_else(task: str, make: Make) 
         assert "[ref#" not in words
         assert all(caption_name(concept) in words for concept in concepts_of(example.target.scene))
         assert not words.endswith("."), words
-        if task == "masked_edit":  # its text says what changes, and the source shows the rest
+        if task.endswith("_edit"):  # its text says what changes, and the source shows the rest
             continue
         # What a subject's marker changes in a caption is the article before it.
         said = [word for word in words.lower().split() if word not in ("a", "an", "the", "some")]
@@ -193,8 +194,28 @@ def test_text_to_image_has_no_references(make: Make) -> None:
 def test_spatial_reference_lies_over_the_target(task: str, make: Make) -> None:
     for example in make(task):
         (reference,) = example.references
-        assert reference.role == reference.picture.kind == task.removesuffix("_to_image")
+        assert reference.role == task.removesuffix("_to_image")
+        kinds = EDGE_KINDS if reference.role == "edge" else {reference.role}
+        assert reference.picture.kind in kinds
         assert reference.picture.scene == example.target.scene
+
+
+def test_edges_are_of_image_depth_or_mask_and_of_three_widths(make: Make) -> None:
+    count = 4000
+    drawn = [one.references[0].picture for one in make("edge_to_image", count)]
+    kinds = {"edge": 0.7, "depth_edge": 0.15, "mask_edge": 0.15}
+    dilations = {0: 0.75, 1: 0.15, 2: 0.1}
+    found = Counter((picture.kind, picture.dilation) for picture in drawn)
+    assert set(found) == {(kind, dilation) for kind in kinds for dilation in dilations}
+    for (kind, dilation), times in found.items():  # independent of each other
+        assert abs(times / count - kinds[kind] * dilations[dilation]) < 0.03
+    assert found["edge", 0] > count / 2  # what the shipped weights know
+
+
+def test_each_sketch_is_by_a_hand_of_its_own(make: Make) -> None:
+    hands = [one.references[0].picture.hand for one in make("sketch_to_image")]
+    assert len(set(hands)) == len(hands)
+    assert min(hands) >= 0
 
 
 def test_subject_is_the_asset_of_the_references(make: Make) -> None:

@@ -15,15 +15,15 @@ from torch import Tensor
 from instruct_imagen.data.example import Example, Picture, Placement, Scene
 from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.tasks.base import load_templates
-from instruct_imagen.data.tasks.masked_edit import (
+from instruct_imagen.data.tasks.edits import (
     Edit,
-    MaskedEdit,
     adding,
     draw_edit,
     edit_words,
     removing,
     replacing,
 )
+from instruct_imagen.data.tasks.masked_edit import MaskedEdit
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
 from instruct_imagen.data.world.render import render_pictures

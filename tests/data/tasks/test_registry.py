@@ -37,7 +37,9 @@ def test_all_tasks_are_found() -> None:
         "styled",
         "style_transfer",
         "reproduce",
+        "sketch_to_image",
         "masked_edit",
+        "instruction_edit",
         "retrieval",
     }
     assert all(name == task.name for name, task in all_tasks().items())

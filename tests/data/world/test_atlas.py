@@ -4,12 +4,13 @@ import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from instruct_imagen.data.example import Picture
+from instruct_imagen.data.example import Picture, PictureKind
 from instruct_imagen.data.world import atlas as atlas_module
 from instruct_imagen.data.world.atlas import Atlas, AtlasError, halve
 from instruct_imagen.data.world.drawing import draw_sprite, rasterise
@@ -124,9 +125,9 @@ def test_pack_and_load(atlas: Atlas, vocabulary: Vocabulary, tmp_path: Path) -> 
     pictures = [
         Picture(scene=sample_scene(scene_rng(0, index), vocabulary), kind=kind)
         for index in range(10)
-        for kind in ("image", "mask", "depth", "edge", "region")
+        for kind in get_args(PictureKind)
     ]
-    # Edges are found at twice the size of the picture.
+    # Edges and sketches are found at twice the size of the picture.
     assert torch.equal(render_pictures(pictures, packed, 16), render_pictures(pictures, atlas, 16))
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import pairwise
 from typing import get_args
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from PIL import Image
 
 from instruct_imagen.data.example import (
+    EDGE_KINDS,
     Background,
     Picture,
     PictureKind,
@@ -20,37 +20,30 @@ from instruct_imagen.data.example import (
 )
 from instruct_imagen.data.world.atlas import Atlas, AtlasError
 from instruct_imagen.data.world.render import (
-    EDGE_THRESHOLD,
     asset_depths,
     instance_masks,
     render_pictures,
 )
-from instruct_imagen.data.world.scenes import PALETTE, sample_scene, scene_rng
+from instruct_imagen.data.world.scenes import PALETTE
 from instruct_imagen.data.world.vocabulary import Vocabulary
+from tests.data.world.drawn import pixels_of, scene_on, scenes_of, two_deep
 
 KINDS = get_args(PictureKind)
-
-
-def scenes_of(vocabulary: Vocabulary, count: int, seed: int = 0) -> list[Scene]:
-    return [sample_scene(scene_rng(seed, index), vocabulary) for index in range(count)]
 
 
 def mixed_pictures(vocabulary: Vocabulary, count: int, seed: int = 0) -> list[Picture]:
     """All kinds, interleaved."""
     return [
-        Picture(scene=scene, kind=KINDS[index % len(KINDS)])
+        with_lines(scene, KINDS[index % len(KINDS)], index)
         for index, scene in enumerate(scenes_of(vocabulary, count, seed))
     ]
 
 
-def scene_on(colour: str, *placements: Placement) -> Scene:
-    return Scene(background=Background(kind="plain", colours=(colour,)), placements=placements)
-
-
-def pixels_of(scene: Scene, kind: PictureKind, atlas: Atlas, size: int) -> np.ndarray:
-    """(size, size, 3) int."""
-    drawn = render_pictures([Picture(scene=scene, kind=kind)], atlas, size)[0]
-    return drawn.permute(1, 2, 0).numpy().astype(int)
+def with_lines(scene: Scene, kind: PictureKind, number: int) -> Picture:
+    """Edges of all widths, sketches of many hands."""
+    if kind in EDGE_KINDS:
+        return Picture(scene=scene, kind=kind, dilation=number // len(KINDS) % 3)
+    return Picture(scene=scene, kind=kind, hand=number if kind == "sketch" else 0)
 
 
 # --- a slow, straightforward reference --------------------------------------------------------
@@ -230,17 +223,6 @@ def test_gradient_runs_from_top_to_bottom(vocabulary: Vocabulary, atlas: Atlas) 
     assert (np.diff(found[:, 0], axis=0) <= 0).all()
 
 
-def two_deep(vocabulary: Vocabulary) -> Scene:
-    """Two assets, one partly behind the other."""
-    style = "twemoji"
-    first, second = vocabulary.concepts_of(style)[:2]
-    return scene_on(
-        "light grey",
-        Placement(concept=first, style=style, x=0.4, y=0.4, scale=0.6),
-        Placement(concept=second, style=style, x=0.6, y=0.6, scale=0.6),
-    )
-
-
 def test_depth_is_ordered(vocabulary: Vocabulary, atlas: Atlas) -> None:
     scenes = [two_deep(vocabulary), *scenes_of(vocabulary, 30, seed=6)]
     for scene in scenes:
@@ -278,60 +260,15 @@ def test_the_nearer_asset_hides_the_farther_one(vocabulary: Vocabulary, atlas: A
     )
 
 
-def slow_lines(image: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Where a row changes colour or owner, (rows, columns) bool: the definition, step by step.
-
-    A line is where a step to the next column is high enough, not lower than the step before it and
-    higher than the one after it; and wherever the next column shows another asset.
-    """
-    lines = np.zeros(owner.shape, bool)
-    for y, row in enumerate(image):
-        steps = [int(np.abs(b - a).max()) for a, b in pairwise(row)]
-        for x, step in enumerate(steps):
-            before = steps[x - 1] if x > 0 else -1
-            after = steps[x + 1] if x + 1 < len(steps) else -1
-            crest = step >= EDGE_THRESHOLD and step >= before and step > after
-            lines[y, x] = crest or owner[y, x] != owner[y, x + 1]
-    return lines
-
-
-def test_edges_are_where_colours_or_assets_change(vocabulary: Vocabulary, atlas: Atlas) -> None:
-    size = 32
-    for scene in [two_deep(vocabulary), *scenes_of(vocabulary, 6, seed=7)]:
-        edges = pixels_of(scene, "edge", atlas, size)
-        assert set(np.unique(edges)) <= {0, 255}
-        assert (edges[..., :1] == edges).all()
-        image = pixels_of(scene, "image", atlas, 2 * size)
-        masks = instance_masks(scene, atlas, 2 * size).numpy()
-        owner = sum((index + 1) * mask for index, mask in enumerate(masks))
-        fine = slow_lines(image, owner) | slow_lines(image.swapaxes(0, 1), owner.T).T
-        wanted = fine.reshape(size, 2, size, 2).any(axis=(1, 3))
-        assert (edges[..., 0] == 255 * wanted).all()
-        assert 0.005 < wanted.mean() < 0.7
-
-
-def test_an_asset_of_the_backgrounds_colour_still_has_an_outline(
-    vocabulary: Vocabulary, atlas: Atlas
-) -> None:
-    concept, style = vocabulary.pairs[0]
-    alpha = np.zeros((4, 64, 64), np.uint8)
-    alpha[:, 16:48, 16:48] = 255
-    white = Atlas(pairs=((concept, style),), sprites=alpha[None], sources=atlas.sources)
-    placement = Placement(concept=concept, style=style, x=0.5, y=0.5, scale=1.0)
-    edges = pixels_of(scene_on("white", placement), "edge", white, 32)[..., 0]
-    inside = edges[9:23, 9:23]
-    assert not inside.any()
-    assert edges[7, 8:24].all() and edges[23, 8:24].all()
-    assert edges[8:24, 7].all() and edges[8:24, 23].all()
-
-
 def test_a_background_alone_has_no_edges(vocabulary: Vocabulary, atlas: Atlas) -> None:
     concept, style = vocabulary.pairs[0]
     outside = Placement(concept=concept, style=style, x=-1.0, y=-1.0, scale=0.3)
     for colours in (("white",), ("white", "dark blue")):
         kind = "plain" if len(colours) == 1 else "gradient"
         scene = Scene(background=Background(kind=kind, colours=colours), placements=(outside,))
-        assert not pixels_of(scene, "edge", atlas, 32).any()
+        for kind in EDGE_KINDS:
+            assert not pixels_of(scene, kind, atlas, 32).any()
+        assert (pixels_of(scene, "sketch", atlas, 32) == 255).all()
         assert not pixels_of(scene, "mask", atlas, 32).any()
         assert not pixels_of(scene, "region", atlas, 32).any()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from instruct_imagen.data.example import Example, ExampleReference, Picture, PictureKind
+from instruct_imagen.data.example import Example, ExampleReference, Picture, PictureKind, Scene
 from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick
 from instruct_imagen.data.world.scenes import caption, sample_scene
 
@@ -20,7 +20,8 @@ class SpatialTask:
     """Control2Img ([Hu24] §3.2): an annotation of the target's own scene, and a caption.
 
     Attributes:
-        kind: The annotation that the reference shows; also the reference's role.
+        kind: The annotation that the reference shows, where `reference` is not another; also the
+            reference's role.
         words: Texts of the reference, one of which is drawn.
     """
 
@@ -28,6 +29,10 @@ class SpatialTask:
     kind: ClassVar[PictureKind]
     words: ClassVar[tuple[str, ...]]
     forms = (frozenset({"ref1", "caption"}),)
+
+    def reference(self, rng: np.random.Generator, scene: Scene) -> Picture:
+        """What the reference shows of the target's scene."""
+        return Picture(scene=scene, kind=self.kind)
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """A scene, asked for by its annotation and a caption that mostly (80%) names the style."""
@@ -38,7 +43,7 @@ class SpatialTask:
             marker=1,
             text=pick(rng, self.words),
             role=self.kind,
-            picture=Picture(scene=scene, kind=self.kind),
+            picture=self.reference(rng, scene),
         )
         return Example(
             task=self.name,

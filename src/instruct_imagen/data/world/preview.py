@@ -31,7 +31,7 @@ def contact_sheet(
     *,
     size: int = 32,
     zoom: int = 3,
-    columns: int = 3,
+    columns: int = 2,
 ) -> Image.Image:
     """Scenes in a grid; a cell shows all `KINDS` side by side above the caption.
 

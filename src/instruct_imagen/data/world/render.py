@@ -15,20 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from instruct_imagen.data.example import Photograph, Picture, Placement, Scene
 
 from .atlas import Atlas
+from .lines import edge_map, sketch
 from .scenes import PALETTE
 
 if TYPE_CHECKING:
     from instruct_imagen.data.photographs import Photographs
 
 _STEPS = 128
-EDGE_THRESHOLD = 44
-"""Colour difference of neighbours, of 255, from which there is an edge."""
-
 _GROUND = 90  # depth of the background at the bottom of the frame; 0 at the top
 
 
@@ -57,15 +54,19 @@ def render_pictures(
         ValueError: A picture is a photograph, and there are none of this size.
     """
     out = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8, device=device)
-    for kind, draw in _DRAW.items():
+    for kind in (*_DRAW, *_CANVAS_OF_LINES):
         rows = [
             row
             for row, picture in enumerate(pictures)
             if isinstance(picture, Picture) and picture.kind == kind
         ]
         if rows:
-            scenes = [pictures[row].scene for row in rows]
-            out[torch.tensor(rows, device=device)] = draw(scenes, atlas, size, device)
+            chosen = [pictures[row] for row in rows]
+            if kind in _DRAW:
+                drawn = _DRAW[kind]([one.scene for one in chosen], atlas, size, device)
+            else:
+                drawn = _lines(kind, chosen, atlas, size, device)
+            out[torch.tensor(rows, device=device)] = drawn
     rows = [row for row, picture in enumerate(pictures) if isinstance(picture, Photograph)]
     if rows:
         if photographs is None or photographs.pixels.shape[-1] != size:
@@ -181,11 +182,22 @@ def _backgrounds(scenes: Sequence[Scene], size: int, device: torch.device | str)
 
 def _masks(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str) -> Tensor:
     """White where an asset is, black elsewhere."""
+    canvas = _mask_canvas(scenes, _layers(scenes, atlas, size, device), size, device)
+    return canvas.to(torch.uint8).expand(-1, 3, -1, -1)
+
+
+def _mask_canvas(
+    scenes: Sequence[Scene],
+    layers: Sequence[tuple[Tensor, Tensor]],
+    size: int,
+    device: torch.device | str,
+) -> Tensor:
+    """(N, 1, size, size) int32."""
     canvas = torch.zeros(len(scenes), 1, size, size, dtype=torch.int32, device=device)
-    for members, sprites in _layers(scenes, atlas, size, device):
+    for members, sprites in layers:
         alpha = sprites[:, 3:]
         canvas[members] = alpha + (canvas[members] * (255 - alpha) + 127) // 255
-    return canvas.to(torch.uint8).expand(-1, 3, -1, -1)
+    return canvas
 
 
 def _regions(
@@ -217,52 +229,62 @@ def asset_depths(scene: Scene) -> list[int]:
 
 def _depths(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str) -> Tensor:
     """Near is bright; the background is a ground that rises away from the bottom of the frame."""
+    canvas = _depth_canvas(scenes, _layers(scenes, atlas, size, device), size, device)
+    return canvas.to(torch.uint8).expand(-1, 3, -1, -1)
+
+
+def _depth_canvas(
+    scenes: Sequence[Scene],
+    layers: Sequence[tuple[Tensor, Tensor]],
+    size: int,
+    device: torch.device | str,
+) -> Tensor:
+    """(N, 1, size, size) int32."""
     ground = torch.arange(size, dtype=torch.int32, device=device) * _GROUND // max(size - 1, 1)
     canvas = ground[:, None].expand(len(scenes), 1, size, size).contiguous()
     depths = [asset_depths(scene) for scene in scenes]
-    for layer, (members, sprites) in enumerate(_layers(scenes, atlas, size, device)):
+    for layer, (members, sprites) in enumerate(layers):
         own = [found[layer] for found in depths if len(found) > layer]
         near = torch.tensor(own, dtype=torch.int32, device=device)[:, None, None, None]
         alpha = sprites[:, 3:]
         canvas[members] = (near * alpha + canvas[members] * (255 - alpha) + 127) // 255
-    return canvas.to(torch.uint8).expand(-1, 3, -1, -1)
+    return canvas
 
 
-def _edges(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str) -> Tensor:
-    """White lines on black: found at twice the size, so that they are crisp when reduced.
+def _shown(layers: Sequence[tuple[Tensor, Tensor]], like: Tensor) -> Tensor:
+    """(N, 1, size, size) int32: the number of the asset that a pixel shows, 0 for the background.
 
-    There is a line where the colour steps, and around every asset even where its colour is the
-    background's.
+    An asset is shown where it is the nearest that covers at least half of the pixel.
     """
-    layers = _layers(scenes, atlas, 2 * size, device)
-    image = _compose(scenes, layers, 2 * size, device)
-    # The number of the asset that a pixel shows, 0 for the background.
-    shown = torch.zeros_like(image[:, :1])
+    shown = torch.zeros_like(like[:, :1])
     for number, (members, sprites) in enumerate(layers, start=1):
         shown[members] = torch.where(sprites[:, 3:] >= 128, number, shown[members])
-    lines = torch.zeros(image.shape[0], 1, 2 * size, 2 * size, device=device)
-    for axis in (-1, -2):
-        before, after = slice(0, 2 * size - 1), slice(1, 2 * size)
-        step = _along(image, axis, after).sub(_along(image, axis, before)).abs()
-        step = step.amax(dim=1, keepdim=True)
-        crossed = _along(shown, axis, after) != _along(shown, axis, before)
-        _along(lines, axis, before).masked_fill_(_crest(step, axis) | crossed, 1.0)
-    return (max_pool2d(lines, 2) * 255).to(torch.uint8).expand(-1, 3, -1, -1)
+    return shown
 
 
-def _along(values: Tensor, axis: int, part: slice) -> Tensor:
-    """A part of a picture's columns (axis -1) or rows (axis -2)."""
-    return values[..., part] if axis == -1 else values[..., part, :]
+_DRAW = {"image": _images, "mask": _masks, "depth": _depths, "region": _regions}
+_CANVAS_OF_LINES = {
+    "edge": _compose,
+    "depth_edge": _depth_canvas,
+    "mask_edge": _mask_canvas,
+    "sketch": _compose,
+}
 
 
-def _crest(step: Tensor, axis: int) -> Tensor:
-    """Where steps are high enough and highest among neighbours: a soft border is one line."""
-    length = step.shape[axis]
-    crest = step >= EDGE_THRESHOLD
-    inner, outer = slice(1, length), slice(0, length - 1)
-    _along(crest, axis, inner).logical_and_(_along(step, axis, inner) >= _along(step, axis, outer))
-    _along(crest, axis, outer).logical_and_(_along(step, axis, outer) > _along(step, axis, inner))
-    return crest
+def _lines(
+    kind: str, pictures: Sequence[Picture], atlas: Atlas, size: int, device: torch.device | str
+) -> Tensor:
+    """Pictures of one of `LINE_KINDS`.
 
-
-_DRAW = {"image": _images, "edge": _edges, "mask": _masks, "depth": _depths, "region": _regions}
+    Edges are where the canvas steps, and around every asset even where it has the background's
+    colour. A depth map has no inner lines, but one where an asset stands before another; a mask has
+    the outline of all assets together.
+    """
+    scenes = [picture.scene for picture in pictures]
+    layers = _layers(scenes, atlas, 2 * size, device)
+    canvas = _CANVAS_OF_LINES[kind](scenes, layers, 2 * size, device)
+    shown = _shown(layers, canvas)
+    if kind == "sketch":
+        return sketch(canvas, shown, [picture.hand for picture in pictures])
+    shown = shown.sign() if kind == "mask_edge" else shown
+    return edge_map(canvas, shown, [picture.dilation for picture in pictures])

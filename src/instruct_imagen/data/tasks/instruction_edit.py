@@ -1,0 +1,70 @@
+"""Editing without a mask: a picture and an edit in words to image.
+
+Not among the tasks of the paper, which edits with masks ([Hu24] §5, Table 2): its ratio in the
+mixture is 0, and recipes of your own may draw from it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from instruct_imagen.data.example import Example, ExampleReference, Picture
+from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick
+from instruct_imagen.data.tasks.edits import (
+    SOURCE_WORDS,
+    Edit,
+    draw_edit,
+    draw_mirroring,
+    draw_recolouring,
+    edit_words,
+)
+from instruct_imagen.data.world.scenes import caption
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from instruct_imagen.data.world.vocabulary import Vocabulary
+
+RECOLOUR, MIRROR = 0.25, 0.1
+"""Shares of edits that change the background or mirror an asset; the others replace, add or remove
+one. Mirroring is rare because many drawings are their own mirror image."""
+
+
+class InstructionEdit:
+    """The target is the source with the change that the words ask for, and no other."""
+
+    name = "instruction_edit"
+    forms = (frozenset({"source", "edit"}),)
+
+    def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
+        """A scene, and a change of it in words."""
+        edit = _draw(rng, vocabulary)
+        reference = ExampleReference(
+            marker=1,
+            text=pick(rng, SOURCE_WORDS),
+            role="source",
+            picture=Picture(scene=edit.source),
+        )
+        text = fill(
+            pick(rng, load_templates(self.name, *self.forms)),
+            source=marker(1),
+            edit=edit_words(rng, edit),
+        )
+        return Example(
+            task=self.name,
+            text=text,
+            # The source shows the style.
+            caption=caption(edit.target, rng, with_style=False),
+            references=(reference,),
+            target=Picture(scene=edit.target),
+        )
+
+
+def _draw(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
+    kind = rng.random()
+    if kind < RECOLOUR:
+        return draw_recolouring(rng, vocabulary)
+    return (draw_mirroring if kind < RECOLOUR + MIRROR else draw_edit)(rng, vocabulary)
+
+
+TASK = InstructionEdit

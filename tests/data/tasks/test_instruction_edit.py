@@ -1,0 +1,213 @@
+"""Edits without a mask: the words are true of source and target, and nothing else changes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+import torch
+
+from instruct_imagen.data.example import Background, Example, Picture, Placement, Scene
+from instruct_imagen.data.mixture import PAPER_RATIOS
+from instruct_imagen.data.tasks.base import load_templates
+from instruct_imagen.data.tasks.edits import edit_words, mirroring, recolouring
+from instruct_imagen.data.tasks.instruction_edit import InstructionEdit
+from instruct_imagen.data.world.atlas import Atlas
+from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
+from instruct_imagen.data.world.render import render_pictures
+from instruct_imagen.data.world.scenes import (
+    DARK_COLOURS,
+    DARK_INK_STYLES,
+    PALETTE,
+    caption_name,
+    definite,
+    scene_rng,
+    with_article,
+)
+from instruct_imagen.data.world.sources import IconSet
+from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
+
+COUNT = 1500
+SHARES = {"recolour": 0.25, "mirror": 0.1, "replace": 0.325, "add": 0.1625, "remove": 0.1625}
+
+
+@pytest.fixture(scope="module")
+def examples(training_world: Vocabulary) -> list[Example]:
+    """Of everything that training may draw."""
+    return [InstructionEdit().example(scene_rng(21, i), training_world) for i in range(COUNT)]
+
+
+def scenes(example: Example) -> tuple[Scene, Scene]:
+    (reference,) = example.references
+    return reference.picture.scene, example.target.scene
+
+
+def kind_of(example: Example) -> str:
+    """Which edit it is, found by comparing its scenes; fails if more than one thing changes."""
+    source, target = scenes(example)
+    before = [asset for asset in source.placements if asset not in target.placements]
+    after = [asset for asset in target.placements if asset not in source.placements]
+    if source.background != target.background:
+        assert source.placements == target.placements
+        return "recolour"
+    assert len(source.placements) - len(before) == len(target.placements) - len(after)
+    assert (len(before), len(after)) in {(1, 1), (0, 1), (1, 0)}
+    if not before or not after:
+        return "remove" if before else "add"
+    (old,), (new,) = before, after
+    assert source.placements.index(old) == target.placements.index(new)
+    if new.concept == old.concept:
+        assert new == replace(old, flip=not old.flip)
+        return "mirror"
+    assert new == replace(old, concept=new.concept)
+    return "replace"
+
+
+def test_one_thing_changes_and_all_kinds_of_change_occur(examples: list[Example]) -> None:
+    found = Counter(kind_of(example) for example in examples)
+    assert set(found) == set(SHARES)
+    for kind, share in SHARES.items():
+        assert abs(found[kind] / COUNT - share) < 0.04
+    for example in examples:
+        (reference,) = example.references
+        assert (reference.marker, reference.role) == (1, "source")
+        assert reference.picture.kind == "image"
+        assert len({asset.style for scene in scenes(example) for asset in scene.placements}) == 1
+    assert len({example.references[0].text for example in examples}) >= 6
+
+
+def test_a_new_background_is_the_one_that_is_said(examples: list[Example]) -> None:
+    said: Counter[str] = Counter()
+    for example in examples:
+        if kind_of(example) != "recolour":
+            continue
+        colours = example.target.scene.background.colours
+        # The longest name first: "light blue" and not "blue".
+        names = sorted(PALETTE, key=len, reverse=True)
+        found = re.findall(r"\b(" + "|".join(names) + r")\b", example.text)
+        assert tuple(found) == colours, example.text
+        assert "background" in example.text.lower()
+        said[example.target.scene.background.kind] += 1
+        if {asset.style for asset in example.target.scene.placements} & DARK_INK_STYLES:
+            assert not set(colours) & DARK_COLOURS
+    assert min(said["plain"], said["gradient"]) > 0.3 * said.total()
+
+
+@pytest.mark.parametrize(
+    ("background", "wordings"),
+    [
+        (Background(kind="plain", colours=("orange",)), 8),
+        (Background(kind="gradient", colours=("red", "light grey")), 7),
+    ],
+)
+def test_wordings_of_a_background(background: Background, wordings: int) -> None:
+    asset = Placement(concept="dog", style="twemoji", x=0.5, y=0.5, scale=0.5)
+    before = Scene(background=Background(kind="plain", colours=("white",)), placements=(asset,))
+    edit = recolouring(before, background)
+    assert edit.kept == edit.target.placements == (asset,)
+    rng = scene_rng(22, 0)
+    said = {edit_words(rng, edit) for _ in range(200)}
+    assert len(said) == wordings
+    for words in said:
+        places = [words.index(colour) for colour in background.colours]
+        assert places == sorted(places)
+        assert " a orange" not in words
+
+
+def test_what_is_mirrored_is_named(examples: list[Example]) -> None:
+    place = r"( (on the (left|right)|(to the (left|right) of|next to) .+?))?"
+    for example in examples:
+        if kind_of(example) != "mirror":
+            continue
+        source, target = scenes(example)
+        (old,) = (asset for asset in source.placements if asset not in target.placements)
+        words = rf"(mirror|flip) {re.escape(definite(old.concept))}{place}( horizontally)?\b"
+        assert re.search(words, example.text, re.IGNORECASE), example.text
+        others = {asset.concept for asset in source.placements} - {old.concept}
+        assert len(others) == len(source.placements) - 1
+
+
+def test_a_mirrored_asset_keeps_its_place() -> None:
+    asset = Placement(concept="car", style="flat", x=0.3, y=0.6, scale=0.5, flip=True)
+    other = replace(asset, concept="sun", x=0.8)
+    background = Background(kind="plain", colours=("white",))
+    edit = mirroring(Scene(background=background, placements=(asset, other)), 0)
+    assert edit.target.placements == (replace(asset, flip=False), other)
+    assert edit.kept == (other,)
+
+
+def test_what_comes_and_goes_is_named(examples: list[Example]) -> None:
+    for example in examples:
+        source, target = ({one.concept for one in scene.placements} for scene in scenes(example))
+        text = example.text.lower()
+        for concept in target - source:
+            assert with_article(concept).lower() in text, example.text
+        for concept in source - target:
+            assert definite(concept).lower() in text, example.text
+
+
+def test_the_caption_describes_the_target(examples: list[Example]) -> None:
+    for example in examples:
+        target = example.target.scene
+        assert all(caption_name(asset.concept) in example.caption for asset in target.placements)
+        assert all(colour in example.caption for colour in target.background.colours)
+
+
+def test_pictures_change_and_only_where_they_should(icon_sets: Mapping[str, IconSet]) -> None:
+    vocabulary = training_vocabulary(limit=24, min_styles=8, sets=icon_sets)
+    check_pictures(vocabulary, Atlas.build(vocabulary.pairs, sets=icon_sets))
+
+
+def test_our_own_drawings_can_be_edited() -> None:
+    check_pictures(fallback_vocabulary(), fallback_atlas())
+
+
+def check_pictures(vocabulary: Vocabulary, atlas: Atlas) -> None:
+    """New backgrounds leave what assets cover alone, other edits leave the background alone."""
+    found = [InstructionEdit().example(scene_rng(23, i), vocabulary) for i in range(200)]
+    for size in (32, 33):
+        pairs = [[Picture(scene=scene) for scene in scenes(example)] for example in found]
+        before, after = (
+            render_pictures([pair[which] for pair in pairs], atlas, size) for which in (0, 1)
+        )
+        # A square around an asset holds all of its pixels, wherever it is mirrored.
+        squares = [
+            Picture(scene=replace(source, placements=changed), kind="region")
+            for example in found
+            for source, target in (scenes(example),)
+            for changed in (tuple(set(source.placements) ^ set(target.placements)),)
+            if changed
+        ]
+        kinds = [kind_of(example) for example in found]
+        moved = torch.tensor([kind != "recolour" for kind in kinds])
+        outside = render_pictures(squares, atlas, size) == 0
+        assert torch.equal(before[moved][outside], after[moved][outside])
+        masks = [
+            Picture(scene=scenes(example)[0], kind="mask")
+            for example, kind in zip(found, kinds, strict=True)
+            if kind == "recolour"
+        ]
+        covered = render_pictures(masks, atlas, size) == 255
+        assert covered.any()
+        assert torch.equal(before[~moved][covered], after[~moved][covered])
+        differs = (before != after).flatten(1).any(1)
+        # Some drawings are their own mirror image, and twins exist in line art.
+        sure = torch.tensor([kind != "mirror" for kind in kinds])
+        assert differs[sure].float().mean() > 0.98
+        assert differs[~sure].any()
+
+
+def test_templates_are_many_and_vary() -> None:
+    templates = load_templates("instruction_edit", *InstructionEdit.forms)
+    assert len(templates) >= 105
+    starts = Counter(one.split()[0].strip('.,:;!"').lower() for one in templates)
+    assert len(starts) > 35
+    first = sum(one.index("{source}") < one.lower().index("{edit}") for one in templates)
+    assert 0.3 < first / len(templates) < 0.8
+
+
+def test_the_papers_mixture_does_not_have_it() -> None:
+    assert not PAPER_RATIOS.get("instruction_edit")
