@@ -100,7 +100,7 @@ def _drawn(cells: Sequence[Cell], side: int) -> Image.Image:
     columns = max(1, min(len(cells), WIDTH // (width + _GAP)))
     texts = [_wrapped(cell.text, font, width - _GAP) for cell in cells]
     labels = [[_label(label, font, side) for label in cell.labels] for cell in cells]
-    above = _LINE * max(len(lines) for cell in labels for lines in cell)
+    above = _LINE * max(len(lines) for cell in labels for lines in cell) + 2
     height = above + side + _GAP + _LINE * max(len(lines) for lines in texts) + _GAP
     rows = -(-len(cells) // columns)
     sheet = Image.new("RGB", (columns * (width + _GAP) + _GAP, rows * height + _GAP), "white")
@@ -113,7 +113,7 @@ def _drawn(cells: Sequence[Cell], side: int) -> Image.Image:
             last = place == len(cell.pictures) - 1
             at = left + (most - 1 if last else place) * (side + _GAP)
             lines = labels[number][place]
-            _write(pen, (at, top - _LINE * len(lines)), lines, _GREY, font)
+            _write(pen, (at, top - _LINE * len(lines) - 2), lines, _GREY, font)
             pen.rectangle((at - 1, top - 1, at + side, top + side), outline=_GREY)
             tile = Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
             sheet.paste(tile, (at, top))
