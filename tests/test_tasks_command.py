@@ -35,7 +35,7 @@ def test_build_check_and_build_again(tmp_path, capsys):
     damaged = bytearray((out / "00002.tar").read_bytes())
     damaged[-1] ^= 1
     (out / "00002.tar").write_bytes(damaged)
-    assert "1 faults" in fails(capsys, "tasks", "check", out)
+    assert "has 1 fault," in fails(capsys, "tasks", "check", out)
     main([*build, *WORLD])
     printed = capsys.readouterr().out
     assert "00002.tar was damaged and is made again" in printed

@@ -168,7 +168,8 @@ def check_command(chosen: argparse.Namespace) -> None:
     for line in report_lines(report):
         print(line)
     if report.faults:
-        raise ShardError(f"{chosen.folder} has {report.faults:,} faults, the first are above")
+        count = "1 fault" if report.faults == 1 else f"{report.faults:,} faults"
+        raise ShardError(f"{chosen.folder} has {count}, named above as far as there is room")
 
 
 def report_lines(report: Report) -> list[str]:

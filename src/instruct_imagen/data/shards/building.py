@@ -8,18 +8,19 @@ ended at any moment goes on: shards whose bytes are those that were written are 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from instruct_imagen.data.corpora.records import StoredImage
@@ -195,7 +196,7 @@ def settings_of(job: ShardJob) -> dict[str, Any]:
         "examples": job.examples,
         "shard": job.shard,
         "vocabulary": hashlib.sha256(pairs).hexdigest(),
-        "sprites": hashlib.sha256(job.atlas.sprites.tobytes()).hexdigest(),
+        "sprites": hashlib.sha256(np.ascontiguousarray(job.atlas.sprites)).hexdigest(),
         "photographs": photographs.sha256 if photographs is not None else "",
         "first_examples": digest.hexdigest(),
     }
@@ -335,17 +336,25 @@ def _work(
 ) -> None:
     """One process: makes its shards and tells of each."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     mixture = job.mixture()
-    with contextlib.suppress(BrokenPipeError):  # the parent was killed
-        for number in numbers:
-            try:
-                connection.send(make_shard(folder, job, mixture, number, known))
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                connection.send(ShardError(f"{folder / shard_name(number)}: {error.strerror}"))
-                return
+    for number in numbers:
+        try:
+            made: Made | ShardError = make_shard(folder, job, mixture, number, known)
+        except OSError as error:
+            made = ShardError(f"{folder / shard_name(number)}: {error.strerror or error}")
+        connection.send(made)
+        if isinstance(made, ShardError):
+            return
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent was killed: the next build is alone in the folder."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
 
 
 def make_shard(
