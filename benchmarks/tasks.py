@@ -36,7 +36,8 @@ from PIL import Image
 
 from instruct_imagen.data.example import Picture, PictureKind
 from instruct_imagen.data.mixture import PAPER_RATIOS
-from instruct_imagen.data.shards.building import ShardJob, build_shards, stored_examples
+from instruct_imagen.data.shards.building import build_shards
+from instruct_imagen.data.shards.job import ShardJob, stored_examples
 from instruct_imagen.data.shards.layout import encode_picture, sha256_of, write_tar
 from instruct_imagen.data.shards.reading import read_shards
 from instruct_imagen.data.tasks.registry import all_tasks

@@ -83,7 +83,8 @@ def _add_source(verb: argparse.ArgumentParser, settings: Sequence[str]) -> None:
 
 def build_command(chosen: argparse.Namespace) -> None:
     """Writes shards."""
-    from instruct_imagen.data.shards.building import ShardJob, build_shards
+    from instruct_imagen.data.shards.building import build_shards
+    from instruct_imagen.data.shards.job import ShardJob
     from instruct_imagen.training.build import build_photographs, build_world, tasks_with
     from instruct_imagen.training.packed_world import load_world
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from instruct_imagen.data.shards import building
-from instruct_imagen.data.shards.building import ShardJob
+from instruct_imagen.data.shards.job import ShardJob
 from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
 
