@@ -125,6 +125,7 @@ def test_shards_that_changed_places_are_noticed(copy):
         ("index", True, "index must be of type int"),
         ("index", 7, "index 7 is not that of its name"),
         ("text", None, "text must be of type str"),
+        ("text", "deep", "is no JSON"),
         ("references", {}, "references must be of type list"),
         ("references", ["ref1.png"], "reference 1 is no object"),
         ("references", [{"file": "target.png"}], "target.png is missing, which"),
@@ -137,6 +138,8 @@ def test_json_of_other_types_is_refused(copy, key, value, words):
         for one, content in kept:
             if one.name == "000000000.json":
                 content = json.dumps({**json.loads(content), key: value}).encode()
+                if value == "deep":  # deeper than Python's stack
+                    content = content.replace(b'"deep"', b"[" * 200_000)
                 one.size = len(content)
             tar.addfile(one, io.BytesIO(content))
     with pytest.raises(ShardError, match=words):
@@ -154,8 +157,12 @@ def test_parts_that_do_not_exist_are_refused(shards, part):
 def test_what_is_not_a_finished_folder_is_refused(copy, tmp_path):
     with pytest.raises(ShardError, match="no folder"):
         read_shards(tmp_path / "nothing")
+    whole = (copy / "manifest.json").read_text()
     (copy / "manifest.json").write_text("{}")
     with pytest.raises(ShardError, match="not what `tasks build` wrote"):
+        read_shards(copy)
+    (copy / "manifest.json").write_text(whole.replace("00001.tar", "../00001.tar"))
+    with pytest.raises(ShardError, match=r"in '\.\./00001\.tar'"):
         read_shards(copy)
     (copy / "manifest.json").unlink()
     with pytest.raises(ShardError, match=r"no manifest\.json"):

@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,6 +45,7 @@ _PNG_LEVEL = 1  # half the time of Pillow's usual 6, and 5% larger (docs/log.md)
 _JPEG = {"quality": 95, "subsampling": 0}
 _JPEG_START = b"\xff\xd8"
 _CHUNK = 2**20
+_SHARD = re.compile(r"[0-9]{5,}\.tar")  # a plain name: a manifest leads nowhere else
 
 
 class ShardError(ValueError):
@@ -268,7 +270,7 @@ def _json_of(sample: Sample) -> dict[str, Any]:
         raise ShardError(f"{sample.place}.json is missing")
     try:
         about = json.loads(sample.files["json"])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ShardError(f"{sample.place}.json is no JSON ({error})") from error
     if not isinstance(about, dict):
         raise ShardError(f"{sample.place}.json is no object")
@@ -310,6 +312,9 @@ def read_manifest(folder: Path) -> Manifest:
         if about["format"] != FORMAT:
             raise ShardError(f"{path} has the format {about['format']!r}, not {FORMAT!r}")
         shards = tuple(ShardEntry(**shard) for shard in about["shards"])
+        for shard in shards:
+            if not _SHARD.fullmatch(shard.file) or shard.examples < 1:
+                raise ValueError(f"{shard.examples} examples in {shard.file!r}")
         return Manifest(settings=about["settings"], sources=about["sources"], shards=shards)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, ShardError):
