@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,12 @@ import torch
 from instruct_imagen.data.example import Picture
 from instruct_imagen.data.photographs import Photographs
 from instruct_imagen.data.shards.building import Made, build_shards
-from instruct_imagen.data.shards.layout import ShardError, sha256_of
+from instruct_imagen.data.shards.layout import (
+    ShardError,
+    read_manifest,
+    sha256_of,
+    write_manifest,
+)
 from instruct_imagen.data.shards.reading import read_shards
 from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.tasks.my_subject import MySubject
@@ -154,6 +160,18 @@ def test_other_code_is_refused(whole):
 
     with pytest.raises(ShardError, match="other first examples: the code"):
         build_shards(whole, small_job(tasks={**all_tasks(), "styled": Other}))
+
+
+def test_a_shard_that_comes_out_otherwise_does_not_replace_what_was_there(tmp_path):
+    folder = tmp_path / "other"
+    build_shards(folder, small_job())
+    manifest = read_manifest(folder)
+    entry = replace(manifest.shards[4], sha256="0" * 64)
+    write_manifest(folder, replace(manifest, shards=(*manifest.shards[:4], entry)))
+    before = files_of(folder)
+    with pytest.raises(ShardError, match=r"00004\.tar comes out other"):
+        build_shards(folder, small_job())
+    assert files_of(folder) == before
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):

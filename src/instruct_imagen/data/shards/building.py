@@ -13,7 +13,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -79,9 +80,11 @@ def build_shards(
     _remove_drafts(folder)
     found: dict[int, ShardEntry] = {}
     try:
-        for made in _made(folder, job, known, min(workers, job.shards)):
-            found[made.number] = made.entry
-            report(made)
+        # Closed before the drafts go, whatever happens: then no worker writes any more.
+        with closing(_made(folder, job, known, min(workers, job.shards))) as all_made:
+            for made in all_made:
+                found[made.number] = made.entry
+                report(made)
     finally:
         _remove_drafts(folder)
     sources = dict(job.atlas.sources)
@@ -110,8 +113,8 @@ def _claim(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
         known = {shard.file: shard.sha256 for shard in manifest.shards}
     elif (folder / SETTINGS).is_file():
         try:
-            there = json.loads((folder / SETTINGS).read_bytes())
-        except ValueError as error:
+            there = dict(json.loads((folder / SETTINGS).read_bytes()))
+        except (TypeError, ValueError) as error:
             raise ShardError(f"{folder / SETTINGS} is damaged ({error}): delete {folder}") from None
     else:
         there = None
@@ -141,7 +144,9 @@ def _remove_drafts(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _made(folder: Path, job: ShardJob, known: Mapping[str, str], workers: int) -> Iterator[Made]:
+def _made(
+    folder: Path, job: ShardJob, known: Mapping[str, str], workers: int
+) -> Generator[Made, None, None]:
     """All shards, made here or by several processes."""
     numbers = range(job.shards)
     if workers == 1:
@@ -195,6 +200,8 @@ def _work(
     for number in numbers:
         try:
             made: Made | ShardError = make_shard(folder, job, mixture, number, known)
+        except ShardError as error:
+            made = error
         except OSError as error:
             made = ShardError(f"{folder / shard_name(number)}: {error.strerror or error}")
         connection.send(made)
@@ -221,6 +228,9 @@ def make_shard(
         mixture: Of the job.
         number: From 0.
         known: Hashes of a finished build, by file.
+
+    Raises:
+        ShardError: What comes out has not the hash that is known of it.
     """
     path = folder / shard_name(number)
     note = path.with_name(path.name + SUM)
@@ -231,6 +241,11 @@ def make_shard(
         try:
             write_tar(draft, examples_of(job, mixture, job.range_of(number)))
             digest = sha256_of(draft)
+            if known.get(path.name, digest) != digest:
+                raise ShardError(
+                    f"{path} comes out other than its manifest says: the code, the artwork or the "
+                    "image encoder has changed since; name another folder"
+                )
             write_whole(note, f"{digest}  {path.name}\n")
             os.replace(draft, path)
         finally:
