@@ -13,6 +13,7 @@ def user_errors() -> tuple[type[BaseException], ...]:
     from instruct_imagen.data.corpora.base import CorpusError
     from instruct_imagen.data.mixture import MixtureError
     from instruct_imagen.data.photographs import PhotographError
+    from instruct_imagen.data.shards.layout import ShardError
     from instruct_imagen.data.tasks.base import TemplateError
     from instruct_imagen.data.world.atlas import AtlasError
     from instruct_imagen.data.world.sources import WorldUnavailable
@@ -35,6 +36,7 @@ def user_errors() -> tuple[type[BaseException], ...]:
         AnnotatorError,
         CorpusError,
         PhotographError,
+        ShardError,
         TemplateError,
         AtlasError,
         WorldUnavailable,

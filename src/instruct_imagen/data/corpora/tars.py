@@ -9,7 +9,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from instruct_imagen.data.corpora.base import MAX_BYTES, EntryError
 
@@ -107,11 +107,22 @@ class _Late:
             if member.size > MAX_BYTES:
                 return EntryError(f"{self.place}: {member.size} bytes, the limit is {MAX_BYTES}")
             try:
-                content = self.tar.extractfile(member)
-                files[extension] = content.read() if content is not None else b""
+                files[extension] = _content(self.tar, member)
             except (tarfile.TarError, OSError) as error:
                 return EntryError(f"{self.place}: {' '.join(str(error).split())}")
         return Sample(place=self.place, files=files)
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """Of a regular file; what `extractfile` gives, without its buffers."""
+    if member.issparse() or tar.fileobj is None:
+        content = tar.extractfile(member)
+        return content.read() if content is not None else b""
+    tar.fileobj.seek(member.offset_data)
+    found = tar.fileobj.read(member.size)
+    if len(found) < member.size:
+        raise tarfile.ReadError("unexpected end of data")
+    return found
 
 
 def turns(tars: int, part: int, parts: int) -> list[tuple[int, int, int]]:
@@ -137,18 +148,22 @@ def _groups(tar: tarfile.TarFile) -> Iterator[_Group]:
     group: _Group | None = None
     while (member := tar.next()) is not None:
         tar.members.clear()  # it would keep the headers of all that it has passed
-        name = PurePosixPath(member.name)
-        if member.isdir() or name.name.startswith("."):
+        # Strings, because this is done for every member, and pathlib takes its time.
+        parts = [part for part in member.name.split("/") if part not in ("", ".")]
+        name = parts.pop() if parts else ""
+        if member.name.startswith("/"):
+            parts.insert(0, "")
+        if member.isdir() or name.startswith("."):
             continue
-        base, _, extension = name.name.partition(".")
-        key = (name.parent / base).as_posix()
+        base, _, extension = name.partition(".")
+        key = "/".join((*parts, base))
         if group is None or key != group.key:
             if group is not None:
                 yield group
             group = _Group(key=key)
         if not member.isreg():
             group.fault = f"{member.name} is a link or no file"
-        elif name.is_absolute() or ".." in name.parts:
+        elif member.name.startswith("/") or ".." in parts:
             group.fault = f"{member.name} leads out of the tar"
         elif extension.lower() in group.members:
             group.fault = f"it has two .{extension.lower()} files"

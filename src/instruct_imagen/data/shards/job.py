@@ -1,0 +1,163 @@
+"""What shards are a function of, and the examples that follow from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from instruct_imagen.data.corpora.records import StoredImage
+from instruct_imagen.data.example import Example, Photograph, Picture
+from instruct_imagen.data.mixture import Mixture
+from instruct_imagen.data.photographs import Photographs
+from instruct_imagen.data.shards.layout import (
+    TARGET,
+    ShardError,
+    StoredExample,
+    StoredReference,
+    encode_picture,
+    key_of,
+    members_of,
+)
+from instruct_imagen.data.tasks.base import Task
+from instruct_imagen.data.world.atlas import Atlas
+from instruct_imagen.data.world.render import render_pictures
+from instruct_imagen.data.world.vocabulary import Vocabulary
+
+_BATCH = 64  # examples that are rendered at once
+_PROBE = 64  # examples that tell whether code, artwork and encoder are still the same
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardJob:
+    """What the examples are a function of.
+
+    Attributes:
+        recipe: Its name, or what else tells people where the rest comes from.
+        tasks: What makes each task, by name.
+        ratios: Weight of each task; see `data.mixture`.
+        vocabulary: What may be drawn.
+        atlas: Has all its sprites.
+        photographs: The user's own at `size`, where a task shows them.
+        size: Side of the pictures in pixels.
+        seed: Of the stream of examples.
+        targets: See `Mixture`.
+        examples: How many, at least 1.
+        shard: Examples a shard, at least 1; the last one may have fewer.
+    """
+
+    recipe: str
+    tasks: Mapping[str, Callable[[], Task]]
+    ratios: Mapping[str, float]
+    vocabulary: Vocabulary
+    atlas: Atlas
+    photographs: Photographs | None = None
+    size: int
+    seed: int
+    targets: int = 1
+    examples: int
+    shard: int
+
+    def __post_init__(self) -> None:
+        for name in ("size", "targets", "examples", "shard"):
+            if getattr(self, name) < 1:
+                raise ShardError(f"{name}={getattr(self, name)} must be 1 or more")
+
+    @property
+    def shards(self) -> int:
+        """How many there will be."""
+        return -(-self.examples // self.shard)
+
+    def mixture(self) -> Mixture:
+        """The stream of examples."""
+        return Mixture(self.tasks, self.ratios, self.vocabulary, self.seed, self.targets)
+
+    def range_of(self, number: int) -> range:
+        """Indices of the examples of a shard."""
+        return range(number * self.shard, min((number + 1) * self.shard, self.examples))
+
+
+def stored_examples(
+    examples: Sequence[Example],
+    first: int,
+    atlas: Atlas,
+    size: int,
+    photographs: Photographs | None = None,
+) -> list[StoredExample]:
+    """Renders and encodes examples, the first of which has the index `first`."""
+    pictures = [
+        picture
+        for example in examples
+        for picture in (*(one.picture for one in example.references), example.target)
+    ]
+    pixels = render_pictures(pictures, atlas, size, photographs=photographs).numpy()
+    images = iter(zip(pictures, pixels, strict=True))
+
+    def encoded(name: str, lossy: bool = False) -> StoredImage:
+        picture, own = next(images)
+        grey = isinstance(picture, Picture) and picture.kind != "image"
+        return StoredImage(data=encode_picture(own, grey=grey, lossy=lossy), name=name)
+
+    found = []
+    for index, example in enumerate(examples, start=first):
+        key = key_of(index)
+        references = tuple(
+            StoredReference(
+                marker=one.marker,
+                text=one.text,
+                role=one.role,
+                image=encoded(f"{key}.ref{place}", isinstance(one.picture, Photograph)),
+            )
+            for place, one in enumerate(example.references, start=1)
+        )
+        found.append(
+            StoredExample(
+                index=index,
+                task=example.task,
+                text=example.text,
+                caption=example.caption,
+                references=references,
+                target=encoded(f"{key}.{TARGET}"),
+                size=size,
+            )
+        )
+    return found
+
+
+def examples_of(job: ShardJob, mixture: Mixture, indices: range) -> Iterator[StoredExample]:
+    """The examples at some indices, a batch at a time."""
+    for first in indices[::_BATCH]:
+        drawn = mixture.examples(first, min(first + _BATCH, indices.stop))
+        yield from stored_examples(drawn, first, job.atlas, job.size, job.photographs)
+
+
+def settings_of(job: ShardJob) -> dict[str, Any]:
+    """What two builds must share to go into one folder, as plain JSON types.
+
+    `first_examples` is the hash of the first 64 examples as files: it differs when the code, the
+    artwork or the image encoder would make others.
+    """
+    mixture = job.mixture()
+    digest = hashlib.sha256()
+    for example in examples_of(job, mixture, range(min(_PROBE, job.examples))):
+        for name, content in members_of(example):
+            digest.update(f"{name} {len(content)}\n".encode() + content)
+    pairs = json.dumps(job.vocabulary.pairs).encode()
+    photographs = job.photographs
+    return {
+        "recipe": job.recipe,
+        "ratios": mixture.ratios,
+        "size": job.size,
+        "seed": job.seed,
+        "targets": job.targets,
+        "examples": job.examples,
+        "shard": job.shard,
+        "vocabulary": hashlib.sha256(pairs).hexdigest(),
+        "sprites": hashlib.sha256(np.ascontiguousarray(job.atlas.sprites)).hexdigest(),
+        "photographs": photographs.sha256 if photographs is not None else "",
+        "first_examples": digest.hexdigest(),
+    }

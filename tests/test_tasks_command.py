@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from instruct_imagen.cli import main
+from instruct_imagen.data.shards.reading import read_shards
+
+WORLD = ["concepts=12", "min_styles=8"]
+
+
+def fails(capsys, *arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert len(error.strip().splitlines()) == 1, error
+    return error
+
+
+def test_build_check_and_build_again(tmp_path, capsys):
+    out = tmp_path / "shards"
+    build = ["tasks", "build", str(out), "--examples", "30", "--shard", "8", "--size", "16"]
+    main([*build, *WORLD])
+    assert "30 examples in 4 shards" in capsys.readouterr().out
+    main(["tasks", "check", str(out)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "30 examples in 4 shards, every image decoded"
+    assert lines[-1] == "faults: 0"
+    rows = {line.split()[0]: int(line.split()[1]) for line in lines[2:-1]}
+    assert sum(rows.values()) == 30
+    assert rows["subject"] > rows["styled"] > 0  # the ratios of the recipe's last stage
+    assert not {"reproduce", "retrieval"} & set(rows)
+
+    damaged = bytearray((out / "00002.tar").read_bytes())
+    damaged[-1] ^= 1
+    (out / "00002.tar").write_bytes(damaged)
+    assert "has 1 fault," in fails(capsys, "tasks", "check", out)
+    main([*build, *WORLD])
+    printed = capsys.readouterr().out
+    assert "00002.tar was damaged and is made again" in printed
+    assert "(3 kept, 1 rebuilt)" in printed
+    assert "seed=0, not 1" in fails(capsys, *build, *WORLD, "--seed", "1")
+    assert "ratios=" in fails(capsys, *build, *WORLD, "--task", "styled")
+    assert "other vocabulary" in fails(capsys, *build, "concepts=13", "min_styles=8")
+
+
+def test_one_task_alone(tmp_path, capsys):
+    out = tmp_path / "retrieval"
+    build = ["tasks", "build", str(out), "--task", "retrieval", "--size", "16", "targets=2"]
+    main([*build, "--examples", "6", *WORLD])
+    found = list(read_shards(out))
+    assert {one.task for one in found} == {"retrieval"}
+    first, second = found[:2]  # targets=2: neighbours share their references
+    assert first.references[0].image == second.references[0].image
+    assert first.target != second.target
+
+
+def test_preview_writes_a_sheet_of_each_task(tmp_path, capsys):
+    main(["tasks", "preview", str(tmp_path / "sheets"), "--count", "2", "--size", "32", *WORLD])
+    paths = capsys.readouterr().out.split()
+    assert len(paths) == len(list((tmp_path / "sheets").iterdir())) >= 11
+    # Two cells side by side, of a reference and a target of 128 pixels each.
+    assert Image.open(tmp_path / "sheets" / "edge_to_image.png").width == 2 * (2 * 134 + 6) + 6
+    one = tmp_path / "one.png"
+    main(["tasks", "preview", str(one), "--task", "retrieval", "--count", "1", *WORLD])
+    assert Image.open(one).width == 4 * 134 + 12
+
+
+def test_wrong_input_is_one_line(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert "unknown task 'nothing'" in fails(capsys, "tasks", "preview", out, "--task", "nothing")
+    assert "nothing" in fails(capsys, "tasks", "build", out, "--task", "nothing", *WORLD)
+    assert "--task" in fails(capsys, "tasks", "preview", tmp_path / "a.png")
+    assert "at most" in fails(capsys, "tasks", "preview", out, "--count", "5000")
+    assert "changes no example" in fails(capsys, "tasks", "build", out, "learning_rate=1")
+    assert "changes no example" in fails(capsys, "tasks", "preview", out, "targets=2")
+    assert "is --size here" in fails(capsys, "tasks", "build", out, "size=32")
+    assert "unknown recipe" in fails(capsys, "tasks", "build", out, "--recipe", "nothing")
+    assert "no folder" in fails(capsys, "tasks", "check", out)
+    assert "whole number" in fails(capsys, "tasks", "build", out, "--workers", "0")
+    assert not out.exists()
+    (tmp_path / "file").write_text("")
+    assert "is a file" in fails(capsys, "tasks", "build", tmp_path / "file")
