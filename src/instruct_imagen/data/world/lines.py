@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
+from instruct_imagen.devices import indices, sent
+
 from .scenes import scene_rng
 
 EDGE_THRESHOLD = 44
@@ -100,7 +102,7 @@ def edge_map(canvas: Tensor, shown: Tensor, dilations: Sequence[int]) -> Tensor:
     found = torch.empty(len(lines), 1, size, size, device=lines.device)
     for dilation in sorted(set(dilations)):
         rows = [row for row, one in enumerate(dilations) if one == dilation]
-        members = torch.tensor(rows, device=lines.device)
+        members = indices(rows, lines.device)
         found[members] = max_pool2d(_widened(lines[members], _radius(dilation, size)), 2)
     return (found * 255).to(torch.uint8).expand(-1, 3, -1, -1)
 
@@ -180,9 +182,9 @@ def _noise(
     whole = np.floor(shares * _SHARES + 0.5)
     whole[np.arange(side), right] = 0
     whole[np.arange(side), right] = _SHARES - whole.sum(axis=1)
-    weights = torch.from_numpy(whole).to(device)
+    weights = sent(torch.from_numpy(whole), device)
     with torch.autocast(torch.device(device).type, enabled=False):
-        field = weights @ torch.from_numpy(values).to(device) @ weights.T
+        field = weights @ sent(torch.from_numpy(values), device) @ weights.T
     return field.to(torch.int64)
 
 

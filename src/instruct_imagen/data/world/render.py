@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from instruct_imagen.data.example import Photograph, Picture, Placement, Scene
+from instruct_imagen.devices import indices, sent
 
 from .atlas import Atlas
 from .lines import edge_map, sketch
@@ -66,13 +67,13 @@ def render_pictures(
                 drawn = _DRAW[kind]([one.scene for one in chosen], atlas, size, device)
             else:
                 drawn = _lines(kind, chosen, atlas, size, device)
-            out[torch.tensor(rows, device=device)] = drawn
+            out[indices(rows, device)] = drawn
     rows = [row for row, picture in enumerate(pictures) if isinstance(picture, Photograph)]
     if rows:
         if photographs is None or photographs.pixels.shape[-1] != size:
             raise ValueError(f"the photographs were not read at {size} pixels: give them so")
         shown = photographs.pixels[[pictures[row].index for row in rows]]
-        out[torch.tensor(rows, device=device)] = shown.to(device)
+        out[indices(rows, device)] = sent(shown, device)
     return out
 
 
@@ -105,11 +106,11 @@ def _layers(
     found = []
     for members, placements in _by_layer(scenes):
         rows = [atlas.row(asset.concept, asset.style) for asset in placements]
-        sprites = level[torch.tensor(rows, device=device)].float()
+        sprites = level[indices(rows, device)].float()
         down, across = _weights(placements, size, level.shape[-1], device)
         with torch.autocast(torch.device(device).type, enabled=False):
             drawn = ((down[:, None] @ sprites).round() @ across.transpose(1, 2)[:, None]).round()
-        found.append((torch.tensor(members, device=device), drawn.to(torch.int32)))
+        found.append((indices(members, device), drawn.to(torch.int32)))
     return found
 
 
@@ -129,7 +130,7 @@ def _weights(
     to the share of the pixel that lies within the asset's square.
     """
     geometry = np.array([(p.y, p.x, p.scale, p.flip) for p in placements], dtype=np.float64)
-    values = torch.from_numpy(geometry).to(device)
+    values = sent(torch.from_numpy(geometry), device)
     scale = values[:, 2, None, None]
     edges = torch.arange(side + 1, device=device, dtype=torch.float64)
     pixels = torch.arange(size, device=device, dtype=torch.float64)[:, None] / size
@@ -176,7 +177,7 @@ def _backgrounds(scenes: Sequence[Scene], size: int, device: torch.device | str)
     mixed = (2 * (ends[:, :1] * (size - 1 - row) + ends[:, 1:] * row) + size - 1) // (
         2 * max(size - 1, 1)
     )
-    colours = torch.from_numpy(mixed.astype(np.int32).transpose(0, 2, 1).copy()).to(device)
+    colours = sent(torch.from_numpy(mixed.astype(np.int32).transpose(0, 2, 1).copy()), device)
     return colours[..., None].repeat(1, 1, 1, size)
 
 
@@ -211,7 +212,7 @@ def _regions(
     for members, placements in _by_layer(scenes):
         down, across = _weights(placements, size, 1, device)
         covered = (down > 0) & (across > 0).transpose(1, 2)
-        canvas[torch.tensor(members, device=device)] |= covered[:, None]
+        canvas[indices(members, device)] |= covered[:, None]
     return (canvas * 255).to(torch.uint8).expand(-1, 3, -1, -1)
 
 
@@ -245,7 +246,7 @@ def _depth_canvas(
     depths = [asset_depths(scene) for scene in scenes]
     for layer, (members, sprites) in enumerate(layers):
         own = [found[layer] for found in depths if len(found) > layer]
-        near = torch.tensor(own, dtype=torch.int32, device=device)[:, None, None, None]
+        near = indices(own, device).int()[:, None, None, None]
         alpha = sprites[:, 3:]
         canvas[members] = (near * alpha + canvas[members] * (255 - alpha) + 127) // 255
     return canvas
