@@ -3,7 +3,8 @@
 Draws, renders, encodes and writes examples of each task in turns of one thread, and prints medians
 with quartiles of the seconds that the processor worked; waiting for a disk is not in them. Then
 reads the same shards with our reader and with the plain `webdataset` package, in turns. Then builds
-two small sets with the command, of whose difference a million is reckoned. Writes out/tasks.json.
+two small sets with the command, from whose difference a million is reckoned, in seconds of a core,
+too. Writes out/tasks.json.
 
 `webdataset` is no dependency: ``pip install --target FOLDER --no-deps webdataset braceexpand`` and
 name the folder in ``PYTHONPATH``; without it, its side is left out. (Its other needs, numpy and
@@ -183,25 +184,33 @@ def loaders(turns: int, job: ShardJob, folder: Path) -> dict[str, Any]:
     return {name: quartiles(values) for name, values in rates.items()}
 
 
+def children_s() -> float:
+    """Processor seconds of all processes that were started and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def builds(counts: tuple[int, int], size: int, folder: Path) -> Iterator[dict[str, Any]]:
     """Two builds by the command for one and two workers, and a million reckoned from them."""
     for workers in (1, 2):
-        walls, sizes = [], []
+        walls, cores, sizes = [], [], []
         for count in counts:
             out = folder / f"{workers}-{count}"
             script = [sys.executable, "-m", "instruct_imagen.cli", "tasks", "build", str(out)]
             given = ["--examples", str(count), "--size", str(size), "--workers", str(workers)]
-            start = time.perf_counter()
+            start, before = time.perf_counter(), children_s()
             subprocess.run([*script, *given, "--shard", "250"], check=True, capture_output=True)
             walls.append(time.perf_counter() - start)
+            cores.append(children_s() - before)
             sizes.append(sum(path.stat().st_size for path in out.iterdir()))
         more = counts[1] - counts[0]
-        each, bytes_each = (walls[1] - walls[0]) / more, (sizes[1] - sizes[0]) / more
+        each, bytes_each = (cores[1] - cores[0]) / more, (sizes[1] - sizes[0]) / more
         yield {
             "workers": workers,
             "wall_s": walls,
-            "examples_per_s": 1 / each,
-            "million_hours": (walls[0] + each * (MILLION - counts[0])) / 3600,
+            "processor_s": cores,
+            "examples_per_core_s": 1 / each,
+            "million_core_hours": (cores[0] + each * (MILLION - counts[0])) / 3600,
             "million_gb": bytes_each * MILLION / 1e9,
             # Of the largest process so far; those with one worker came first.
             "largest_process_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
@@ -222,9 +231,9 @@ def show(figures: dict[str, Any]) -> None:
         print(f"{name:22s}{row['median']:8.0f} examples/s [{row['low']:.0f}, {row['high']:.0f}]")
     for row in figures["builds"]:
         print(
-            f"{row['workers']} workers: {row['examples_per_s']:.0f} examples/s; a million takes "
-            f"{row['million_hours']:.2f} hours and {row['million_gb']:.1f} GB; the largest process "
-            f"{row['largest_process_mb']:.0f} MB"
+            f"{row['workers']} workers: {row['examples_per_core_s']:.0f} examples/s a core; a "
+            f"million takes {row['million_core_hours']:.2f} hours of a core and "
+            f"{row['million_gb']:.1f} GB; the largest process {row['largest_process_mb']:.0f} MB"
         )
     print(f"{figures['machine']}, commit {figures['commit']}")
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,35 @@ def test_a_worker_that_fails_is_one_line_and_leaves_no_draft(tmp_path, whole):
     assert not [name for name in (tmp_path / "full").glob(".*")]
 
 
+def test_a_worker_that_is_killed_is_one_line_and_the_next_build_goes_on(tmp_path):
+    """Its task kills a worker at its 20th example."""
+    folder = tmp_path / "killed"
+    job = small_job(ratios={"styled": 1.0})
+    deadly = replace(job, tasks={"styled": partial(Deadly, os.getpid())})
+    with pytest.raises(ShardError, match="a worker ended with status -9: run the same command"):
+        build_shards(folder, deadly, workers=2)
+    assert not list(folder.glob(".*"))
+    build_shards(folder, job, workers=2)
+    build_shards(tmp_path / "other", job)
+    assert files_of(folder) == files_of(tmp_path / "other")
+
+
+class Deadly:
+    """`styled`, but kills each process that is not the given one and asks for much."""
+
+    name = "styled"
+    forms = all_tasks()["styled"].forms
+
+    def __init__(self, harmless: int) -> None:
+        self._harmless, self._made = harmless, 0
+
+    def example(self, rng, vocabulary):
+        self._made += 1
+        if self._made == 20 and os.getpid() != self._harmless:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return all_tasks()["styled"]().example(rng, vocabulary)
+
+
 def test_the_layout_is_webdatasets_and_tells_nothing_of_its_writer(whole):
     with tarfile.open(whole / "00000.tar") as tar:
         members = tar.getmembers()
@@ -244,7 +274,7 @@ def test_photographs_are_jpeg_as_references_and_exact_as_targets(tmp_path):
     photographs = Photographs(
         subject="clay dog", pixels=pixels, captions=("a", "b", "c"), sha256="f" * 64
     )
-    tasks = {MySubject.name: lambda: MySubject("clay dog", photographs.captions)}
+    tasks = {MySubject.name: partial(MySubject, "clay dog", photographs.captions)}
     ratios = {MySubject.name: 1.0}
     job = small_job(tasks=tasks, ratios=ratios, photographs=photographs, examples=12)
     build_shards(tmp_path / "own", job)
@@ -259,6 +289,8 @@ def test_photographs_are_jpeg_as_references_and_exact_as_targets(tmp_path):
             seen += reference.image.name.endswith(".jpg")
         assert np.asarray(example.target.load()).tobytes() in given
     assert seen
+    build_shards(tmp_path / "two", job, workers=2)
+    assert files_of(tmp_path / "two") == files_of(tmp_path / "own")
     manifest = json.loads((tmp_path / "own" / "manifest.json").read_bytes())
     assert manifest["sources"]["photographs"]["sha256"] == "f" * 64
 

@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -157,45 +157,56 @@ def _made(
     # Not forked: a child of a process whose torch has threads may hang.
     context = multiprocessing.get_context("spawn")
     waiting: dict[Connection, Any] = {}
+    # Ctrl-C reaches the parent alone, which ends its workers; they inherit what is blocked.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     processes = []
     try:
-        for first in range(workers):
-            receiving, sending = context.Pipe(duplex=False)
-            arguments = (sending, folder, job, known, numbers[first::workers])
-            process = context.Process(target=_work, args=arguments, daemon=True)
-            process.start()
-            sending.close()
-            processes.append(process)
-            waiting[receiving] = process
-        while waiting:
-            for ready in wait(list(waiting)):
-                try:
-                    made = ready.recv()
-                except EOFError:
-                    process = waiting.pop(ready)
-                    process.join()
-                    if process.exitcode:
-                        raise ShardError(
-                            f"a worker ended with status {process.exitcode}: run the same command "
-                            "again, it goes on (-9 is often too little memory: fewer workers)"
-                        ) from None
-                    continue
-                if isinstance(made, ShardError):
-                    raise made
-                yield made
+        try:
+            for _ in range(workers):
+                own, other = context.Pipe()
+                process = context.Process(target=_work, args=(other,), daemon=True)
+                process.start()
+                other.close()
+                processes.append(process)
+                waiting[own] = process
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        # Only now, as it is large: a start would wait until the process before has read it.
+        for first, own in enumerate(waiting):
+            with suppress(BrokenPipeError):  # it has ended; why is found out below
+                own.send((folder, job, known, numbers[first::workers]))
+        yield from _received(waiting)
     finally:
         for process in processes:
             process.terminate()
             process.join()
 
 
-def _work(
-    connection: Connection, folder: Path, job: ShardJob, known: Mapping[str, str], numbers: range
-) -> None:
-    """One process: makes its shards and tells of each."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this one
+def _received(waiting: dict[Connection, Any]) -> Generator[Made, None, None]:
+    """What workers tell, until all have ended."""
+    while waiting:
+        for ready in wait(list(waiting)):
+            try:
+                made = ready.recv()
+            except (EOFError, ConnectionResetError):
+                process = waiting.pop(ready)
+                process.join()
+                if process.exitcode:
+                    raise ShardError(
+                        f"a worker ended with status {process.exitcode}: run the same command "
+                        "again, it goes on (-9 is often too little memory: fewer workers)"
+                    ) from None
+                continue
+            if isinstance(made, ShardError):
+                raise made
+            yield made
+
+
+def _work(connection: Connection) -> None:
+    """One process: is told its shards, makes them and tells of each."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+    folder, job, known, numbers = connection.recv()
     mixture = job.mixture()
     for number in numbers:
         try:
