@@ -26,7 +26,9 @@ def test_settings_are_read_by_their_type():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("minuts=3", "unknown setting 'minuts'"),
+        ("minuts=3", r"unknown setting 'minuts': did you mean minutes\? .*use one of size"),
+        ("instruct.image=3", r"did you mean instruct\.images\?"),
+        ("zzz=3", "unknown setting 'zzz': use one of size"),
         ("minutes", "write key=value"),
         ("batch_size=many", "batch_size must be of type int"),
         ("optimizer=sgd", "one of muon, adamw, adafactor"),

@@ -82,6 +82,8 @@ def run(chosen: argparse.Namespace) -> None:
         f"{trainer.images:,} images in {trainer.folder}" + (f"; look at {sheet}" if sheet else "")
     )
     given = shlex.join(chosen.settings)
+    if trainer.stopped_by is not None:
+        print("stopped and saved: the same command goes on")
     print(f"as a model: instruct-imagen export {chosen.recipe} FOLDER {given}".rstrip())
     if trainer.stopped_by is not None:  # as shells expect of what a signal stopped
         sys.exit(128 + trainer.stopped_by)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -270,7 +271,9 @@ def override(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
             changes[key] = parse_value(key, text, hints[key])
         else:
             known = [name for name in hints if name not in ("stages", "name")] + list(stages)
-            raise RecipeError(f"unknown setting '{key}': use one of {', '.join(known)}")
+            near = difflib.get_close_matches(key, known, n=1)
+            meant = f"did you mean {near[0]}? Otherwise " if near else ""
+            raise RecipeError(f"unknown setting '{key}': {meant}use one of {', '.join(known)}")
     return dataclasses.replace(config, stages=tuple(stages.values()), **changes)
 
 

@@ -155,6 +155,8 @@ class Trainer:
                 bool(received) or time.monotonic() - start >= limit
             ):
                 self._run_stage(lambda: bool(received) or time.monotonic() - start >= limit)
+            if received and self.processes.first:
+                print("stopping: saving what there is", file=sys.stderr, flush=True)
             self.save()
             if self.processes.any(bool(received)):
                 self.stopped_by = received[0] if received else signal.SIGTERM
