@@ -30,6 +30,9 @@ class Placement:
         y: Centre, fraction of the frame's height, downwards.
         scale: Side of the asset's square over the side of the frame.
         flip: Mirrored left to right.
+        turn: Degrees anticlockwise, one of `data.world.scenes.TURNS`; the turned drawing fills the
+            same square.
+        tint: Colour of the palette that it is drawn in shades of; empty for its own colours.
     """
 
     concept: str
@@ -38,6 +41,8 @@ class Placement:
     y: float
     scale: float
     flip: bool = False
+    turn: int = 0
+    tint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +50,17 @@ class Background:
     """What lies behind the assets.
 
     Attributes:
-        kind: ``plain`` has one colour, ``gradient`` runs from the first (top) to the second.
-        colours: Names of the palette in `data.world.scenes`.
+        kind: ``plain`` has one colour, ``gradient`` runs from the first (top) to the second,
+            ``place`` is one of `data.world.places`.
+        colours: Names of the palette in `data.world.scenes`; none for a place.
+        place: Its name, e.g. ``"beach"``; empty for colours.
+        variant: Which drawing of the place, from 0.
     """
 
-    kind: Literal["plain", "gradient"]
-    colours: tuple[str, ...]
+    kind: Literal["plain", "gradient", "place"]
+    colours: tuple[str, ...] = ()
+    place: str = ""
+    variant: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

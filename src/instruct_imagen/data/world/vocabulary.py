@@ -10,6 +10,7 @@ from functools import lru_cache
 from .atlas import Pair
 from .holdout import holdout
 from .sources import STYLES, IconSet, read_sets
+from .variety import PLAIN, Variety
 
 CATEGORIES = (
     "Animals & Nature",
@@ -49,17 +50,41 @@ class VocabularyError(ValueError):
     """A wish that leaves nothing to draw; the message names it."""
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """The (concept, style) pairs that scenes may use.
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """A drawing of a person, who looks the same in every expression.
 
     Attributes:
-        pairs: In a fixed order.
+        person: E.g. ``"person-0042"``; another style's person of this name is somebody else.
+        expression: E.g. ``"smiling"``.
+        style: Name of the set of drawings.
+    """
+
+    person: str
+    expression: str
+    style: str
+
+    @property
+    def pair(self) -> Pair:
+        """Its sprite in an atlas."""
+        return f"{self.person}-{self.expression}", self.style
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What scenes may use.
+
+    Attributes:
+        pairs: (concept, style) of things, in a fixed order.
+        variety: How rich scenes are.
+        faces: Drawings of people, which tasks of faces alone show; in a fixed order.
         concepts: Concepts of the pairs, sorted.
         styles: Styles of the pairs, in the order of `STYLES`.
     """
 
     pairs: tuple[Pair, ...]
+    variety: Variety = PLAIN
+    faces: tuple[Face, ...] = ()
     concepts: tuple[str, ...] = field(init=False)
     styles: tuple[str, ...] = field(init=False)
     _styles_of: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
