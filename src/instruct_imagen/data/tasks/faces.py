@@ -64,7 +64,7 @@ class FaceTask:
         """
         styles = styles_of_set(vocabulary, self.number)
         if not styles:
-            raise VocabularyError(f"{self.name} needs {self.needs}, and the world has none")
+            raise VocabularyError(f"{self.name} cannot be drawn: the world has no {self.needs}")
 
         def draw() -> tuple[Face, ...] | None:
             faces = pick(rng, vocabulary.people_of(pick(rng, styles)))

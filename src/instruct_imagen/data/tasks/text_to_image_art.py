@@ -34,7 +34,7 @@ class TextToImageArt:
         """
         styles = _drawn_styles(vocabulary)
         if not styles:
-            raise VocabularyError(f"{self.name} needs {self.needs}, and the world has none")
+            raise VocabularyError(f"{self.name} cannot be drawn: the world has no {self.needs}")
         drawn = vocabulary if styles == vocabulary.styles else vocabulary.of_styles(styles)
         scene = sample_scene(rng, drawn)
         words = caption(scene, rng)
