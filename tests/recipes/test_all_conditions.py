@@ -38,7 +38,7 @@ def test_the_recipe_is_the_starter_with_a_fifth_of_combinations():
     for name, ratio in PAPER_RATIOS.items():
         assert ratios[name] == pytest.approx(0.8 * ratio)
     # Exact over a period, as the paper's mixture.
-    assert sum(integer_weights(ratios, tuple(all_tasks())).values()) == 250
+    assert sum(integer_weights(ratios, tuple(all_tasks())).values()) == 125
     with pytest.raises(RecipeError, match="heldout_tasks=true for a model"):
         override(found, ["heldout_tasks=false"])
 

@@ -276,9 +276,9 @@ def test_subject_portraits_differ_from_each_other_and_from_the_target(make: Make
             if styles_of(scene) & DARK_INK_STYLES:
                 assert colour not in DARK_COLOURS
             colours.append(colour)
-            backgrounds.append(colour)
             flips.append(scene.placements[0].flip)
         assert all(one != other for one, other in pairwise(flips))  # left and right in turn
+        backgrounds.append(colours[len(example.target.scene.background.colours)])
     assert 0.4 < np.mean([colour == "white" for colour in backgrounds]) < 0.65
     assert abs(np.mean(same_side) - 0.8) < 0.06
 

@@ -76,10 +76,8 @@ def test_texts_mark_source_and_thing_in_any_order(examples: list[Example]) -> No
         marks = re.findall(r"\[ref#(\d)\]", example.text)
         assert sorted(marks) == ["1", "2"]
         mark = f"[ref#{shown.marker}]"
-        named = f"the {mark} {shown.text}" in example.text
-        forms[
-            "named" if named else "shown" if f"what {mark} shows" in example.text else "bare"
-        ] += 1
+        wordings = {"named": f"the {mark} {shown.text}", "shown": f"what {mark} shows"}
+        forms[next((form for form, one in wordings.items() if one in example.text), "bare")] += 1
         assert not any(name in example.text for name in STYLE_NAMES.values())
     assert abs(orders[1] / COUNT - 0.5) < 0.05
     for form, share in (("named", 0.6), ("bare", 0.25), ("shown", 0.15)):
