@@ -113,10 +113,6 @@ def build_command(chosen: argparse.Namespace) -> None:
         examples=chosen.examples,
         shard=chosen.shard,
     )
-    for line in left_out(job.tasks, job.ratios, vocabulary):
-        print(line, file=sys.stderr)
-    for name in (name for name in job.ratios if is_heldout(job.tasks.get(name))):
-        print(f"{name} is held out: these examples are to evaluate models by", file=sys.stderr)
     fates = {"kept": 0, "built": 0, "rebuilt": 0}
 
     def report(made: Made) -> None:
@@ -125,6 +121,10 @@ def build_command(chosen: argparse.Namespace) -> None:
             print(f"{chosen.out / made.entry.file} was damaged and is made again")
 
     manifest = build_shards(chosen.out, job, workers=chosen.workers, report=report)
+    for line in left_out(job.tasks, job.ratios, vocabulary):
+        print(line, file=sys.stderr)
+    for name in (name for name in job.ratios if is_heldout(job.tasks.get(name))):
+        print(f"{name} is held out: these examples are to evaluate models by", file=sys.stderr)
     size = sum(shard.bytes for shard in manifest.shards)
     print(
         f"{chosen.out}: {manifest.examples:,} examples in {len(manifest.shards):,} shards, "
