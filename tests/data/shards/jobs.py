@@ -64,23 +64,20 @@ def killed_build(folder: Path, workers: int, place: str, number: int) -> None:
 
         return called
 
-    def examples_of(*arguments: Any) -> Any:
-        for example in examples(*arguments):
-            yield passed(example)
+    def opened(job: ShardJob) -> building.Examples:
+        made = own(job)
+        return lambda indices: (passed(example) for example in made(indices))
 
     passed = after("example", lambda example: example)
-    examples = building.examples_of
+    own = ShardJob.opened
+    ShardJob.opened = opened
     building.write_tar = after("tar", building.write_tar)
     building.write_manifest = after("manifest", building.write_manifest)
-    job = small_job()
     # The settings are written by the same function as the notes, and before them.
     if place == "note":
         left += 1
     building.write_whole = after("note", building.write_whole)
-    # The examples that tell settings apart are not in a tar.
-    settings = building.settings_of(job)
-    building.settings_of = lambda job: settings
-    building.examples_of = examples_of
+    job = small_job()
     building.build_shards(folder, job, workers=workers, report=after("report", lambda made: None))
 
 
