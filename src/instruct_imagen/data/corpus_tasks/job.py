@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from instruct_imagen.data.annotators.base import Annotator
 from instruct_imagen.data.annotators.registry import annotator
@@ -60,6 +62,11 @@ class CorpusJob:
         for name in ("size", "examples", "shard"):
             if getattr(self, name) < 1:
                 raise ShardError(f"{name}={getattr(self, name)} must be 1 or more")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For other processes, without the networks that annotators have loaded here."""
+        fresh = {role: replace(one) for role, one in self.annotators.items()}
+        return {**vars(self), "annotators": fresh}
 
     @property
     def shards(self) -> int:
@@ -202,7 +209,8 @@ class _Examples:
             if target not in self._maker.targets(record):
                 raise self._changed(position)
             rng = scene_rng(job.seed, index)
-            draft = self._maker.draft(rng, record, target, self._tools)
+            with _one_thread():
+                draft = self._maker.draft(rng, record, target, self._tools)
             yield stored(job.task, index, draft, job.size)
 
     def _record(self, position: int) -> Record:
@@ -242,6 +250,17 @@ class _Examples:
             f"{self._job.folder}: entry {position} of {self._job.corpus} has changed since the "
             "build began: leave the files alone while shards are built"
         )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A network's sums are then taken in one order, however many processes there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 __all__ = ["ROLES", "CorpusJob", "CorpusTaskError", "corpus_job", "tools_of"]
