@@ -49,7 +49,7 @@ from instruct_imagen.training.processes import Processes
 from instruct_imagen.training.record import Record, live, log_line, write_line
 from instruct_imagen.training.settings import (
     check_compiler,
-    check_photographs,
+    check_contents,
     check_settings,
     check_shares,
     learning_rate,
@@ -88,7 +88,7 @@ class Trainer:
             check_settings(last.progress, config)
         self.world = load_world(config)
         if last is not None:
-            check_photographs(last.progress, self.world.fingerprint, config)
+            check_contents(last.progress, self.world.fingerprints, config)
         self.encoder = self.world.encoder
         self.encoder.to(self.device)
         if config.text_store:
@@ -354,7 +354,7 @@ class Trainer:
                 "earlier": self.earlier,
                 "facts": self.facts(),
                 "config": resolved(self.config),
-                "photographs": self.world.fingerprint,
+                **self.world.fingerprints,
             },
         )
         if self.processes.first:
