@@ -30,7 +30,7 @@ from instruct_imagen.data.world.scenes import article
 REFERENCES = 4
 """Other pictures that an example shows, at most."""
 
-FACE = "face"
+FACE, FACE_HQ = "face", "face_hq"
 PERSON = "person"
 
 
@@ -60,7 +60,7 @@ def set_draft(
     Args:
         rng: Source of randomness.
         task: Whose templates; they may ask for the caption with the marker in it (``scene``), for
-            the marked name (``subject``), the marker (``ref1``) and the caption.
+            the marked name (``subject`` or ``person``), the marker (``ref1``) and the caption.
         name: What all pictures show, e.g. ``"dog"``.
         words: Caption of the target; where it does not name the subject, no template asks for it
             with the marker in it.
@@ -69,7 +69,8 @@ def set_draft(
         target: Which of them is drawn.
         tools: See `Tools`.
     """
-    values = {"subject": f"{marker(1)} {name}", "ref1": marker(1), "caption": words}
+    named = f"{marker(1)} {name}"
+    values = {"subject": named, "person": named, "ref1": marker(1), "caption": words}
     if names_subject(words, name):
         values["scene"] = mark_subject(words, name, 1)
     references = tuple(
@@ -86,7 +87,7 @@ def set_draft(
     )
 
 
-_MARKED = ("subject", "ref1", "scene", "Scene")
+_MARKED = ("subject", "person", "ref1", "scene", "Scene")
 
 
 class SubjectOfSet(Maker[SubjectSet]):
@@ -116,8 +117,8 @@ class SubjectOfSet(Maker[SubjectSet]):
 class FaceOfPerson(Maker[Identity]):
     """Pictures of a person's face.
 
-    Worded with the templates of the task ``face``, or, until the world has one, with those of
-    `Subject`, whose subject is then called "person".
+    Worded with the task's own templates or, until the world has it, with those of `Subject`, whose
+    subject is then called "person".
     """
 
     record = Identity
@@ -125,7 +126,7 @@ class FaceOfPerson(Maker[Identity]):
 
     @property
     def task(self) -> str:
-        """``face``, whether or not the world has it."""
+        """``face``, whether or not the world has it: the mixture's part of CelebA."""
         return FACE
 
     def targets(self, record: Identity) -> tuple[int, ...]:
@@ -135,8 +136,17 @@ class FaceOfPerson(Maker[Identity]):
     def draft(self, rng: np.random.Generator, record: Identity, target: int, tools: Tools) -> Draft:
         """One image, and others of the same person."""
         words = in_sentence(record.captions[target]) or f"a {PERSON}"
-        templates = FACE if FACE in all_tasks() else Subject.name
+        templates = self.task if self.task in all_tasks() else Subject.name
         return set_draft(rng, templates, PERSON, words, "face", record.images, target, tools)
 
 
-MAKERS = (SubjectOfSet, FaceOfPerson)
+class FaceOfPersonHQ(FaceOfPerson):
+    """The same as the mixture's other part, which the paper takes from CelebA-HQ."""
+
+    @property
+    def task(self) -> str:
+        """``face_hq``, whether or not the world has it."""
+        return FACE_HQ
+
+
+MAKERS = (SubjectOfSet, FaceOfPerson, FaceOfPersonHQ)

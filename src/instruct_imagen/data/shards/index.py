@@ -13,7 +13,6 @@ import json
 import os
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,10 +31,11 @@ from instruct_imagen.data.shards.layout import (
     read_manifest,
 )
 from instruct_imagen.data.shards.reading import check_shard
+from instruct_imagen.data.shards.ustar import content, members
 
 INDEX = "index.npz"
 
-_PAD = tarfile.BLOCKSIZE
+_BLOCK = tarfile.BLOCKSIZE
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,12 +84,14 @@ class ShardIndex:
         try:
             with path.open("rb") as file:
                 file.seek(start)
-                content = file.read(stop - start)
-            files = dict(_files(content))
-        except (OSError, tarfile.TarError) as error:
-            raise ShardError(f"{path} cannot be read at byte {start} ({error})") from error
-        place = f"{path.stem}/{key_of(number)}"
-        return example_of(Sample(place=place, files=files))
+                own = io.BytesIO(file.read(stop - start))
+        except OSError as error:
+            raise ShardError(f"{path}: {error.strerror or error}") from error
+        files = {
+            member.name.partition(".")[2]: content(own, member, path)
+            for member in members(own, path)
+        }
+        return example_of(Sample(place=f"{path.stem}/{key_of(number)}", files=files))
 
     def _shard_of(self, number: int) -> tuple[ShardEntry, int]:
         """The shard that an example is in, and the number of the first one there."""
@@ -99,15 +101,6 @@ class ShardIndex:
                 return shard, first
             first += shard.examples
         raise IndexError(f"example {number} of {len(self)}")
-
-
-def _files(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Members of one example by extension."""
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
-        for member in tar:
-            file = tar.extractfile(member) if member.isreg() else None
-            if file is not None:
-                yield member.name.partition(".")[2], file.read()
 
 
 def index_shards(folder: Path | str) -> ShardIndex:
@@ -174,19 +167,19 @@ def _found(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     for shard in manifest.shards:
         check_shard(folder, shard)
         before = len(tasks)
-        with tarfile.open(folder / shard.file, mode="r:") as tar:
-            while (member := tar.next()) is not None:
-                tar.members.clear()  # it would keep the headers of all that it has passed
+        path = folder / shard.file
+        with path.open("rb") as file:
+            for member in members(file, path):
                 if member.name.endswith(".json"):
-                    about = json.load(tar.extractfile(member))  # type: ignore[arg-type]
+                    about = json.loads(content(file, member, path))
                     tasks.append(about["task"])
-                    starts.append(member.offset)
+                    starts.append(member.start - _BLOCK)  # with its header
                     stops.append(0)
                     markers = max(markers, *(one["marker"] for one in about["references"]), 0)
-                stops[-1] = member.offset_data + -(-member.size // _PAD) * _PAD
+                stops[-1] = member.start + -(-member.size // _BLOCK) * _BLOCK
         if len(tasks) - before != shard.examples:
             raise ShardError(
-                f"{folder / shard.file} has {len(tasks) - before} examples, its manifest says "
+                f"{path} has {len(tasks) - before} examples, its manifest says "
                 f"{shard.examples}: build it again"
             )
     names = sorted(set(tasks))
