@@ -170,9 +170,11 @@ def test_shards_must_fit_the_recipe(tmp_path, job, shards, monkeypatch):
         trainer(tmp_path / "run", f"{shards},{tmp_path / 'copy'}")
     with pytest.raises(ShardError, match="nowhere is no folder"):
         trainer(tmp_path / "run", tmp_path / "nowhere")
-    monkeypatch.setattr(all_tasks()["styled"], "heldout", True, raising=False)
-    with pytest.raises(RecipeError, match="holds styled, a combination that is kept for eval"):
-        trainer(tmp_path / "run", shards)
+    held = "instruction_edit"  # which the recipe has no ratio for
+    build_shards(tmp_path / "held", replace(job, ratios={held: 1.0}, examples=2))
+    monkeypatch.setattr(all_tasks()[held], "heldout", True, raising=False)
+    with pytest.raises(RecipeError, match=f"holds {held}, a combination that is kept for eval"):
+        trainer(tmp_path / "run", f"{shards},{tmp_path / 'held'}")
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from instruct_imagen.data.annotators.canny import Canny
 from instruct_imagen.data.corpora.records import Captioned, Edited, StoredImage
 from instruct_imagen.data.corpus_tasks import corpus_job
 from instruct_imagen.data.corpus_tasks.base import Tools, in_sentence, worded
+from instruct_imagen.data.corpus_tasks.captions import ArtToImage
 from instruct_imagen.data.corpus_tasks.controls import FINE, EdgesOfImage, dilated
 from instruct_imagen.data.corpus_tasks.edits import EditWithMask, edit_mask
 from instruct_imagen.data.tasks.base import TemplateError
@@ -132,7 +133,7 @@ def test_a_styles_reference_is_another_picture_of_it(tmp_path):
         shown_without_caption += shown[1] == 0
     assert {colour(one.target)[0] for one in found} == {40, 80}  # no other rococo to show
     assert shown_without_caption
-    art = made("wikiart", tmp_path, "text_to_image", examples=140)
+    art = made("wikiart", tmp_path, ArtToImage().task, examples=140)
     named = sum("cubism" in one.caption or "pop art" in one.caption for one in art)
     assert 70 < named < 140 and all(not one.references for one in art)
 
