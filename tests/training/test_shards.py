@@ -18,7 +18,6 @@ from instruct_imagen.data.shards.building import build_shards
 from instruct_imagen.data.shards.index import ShardIndex, index_shards
 from instruct_imagen.data.shards.job import ShardJob
 from instruct_imagen.data.shards.layout import ShardError
-from instruct_imagen.data.shards.mixture import StoredMixture
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.recipes import RecipeError, Stage
 from instruct_imagen.training import stream
@@ -27,6 +26,7 @@ from instruct_imagen.training.checkpoint import CheckpointError
 from instruct_imagen.training.dry_run import reckon
 from instruct_imagen.training.export import export
 from instruct_imagen.training.loop import Trainer
+from instruct_imagen.training.shards import stage_mixture
 from tests.data.corpora.layouts import LAYOUTS, Numbered
 from tests.training.runs import kill_at, tensors, tiny, train
 
@@ -82,7 +82,8 @@ def test_steps_are_those_on_drawn_examples_bit_for_bit(
 ):
     stored = trainer(tmp_path / "stored", shards, f"precision={precision}")
     stored.stage = 4
-    places = StoredMixture([index_shards(shards)], stored.config.stages[4].ratios, seed=4)
+    world = stored.world
+    places = stage_mixture(stored.config, 4, world.tasks, world.vocabulary, world.shards)
 
     class Drawn:
         """The world's own examples, in the order in which the shards' are seen."""
