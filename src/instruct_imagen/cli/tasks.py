@@ -23,6 +23,7 @@ SHOWN = ("min_styles", "concepts", "categories", "world", "folder", "subject")
 STREAM = (*SHOWN, "targets")
 """Those that change a stream of examples."""
 
+STARTER = "starter"
 WORLD_EXAMPLES = 10_000
 
 BUILD_EXAMPLES = """examples:
@@ -98,7 +99,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _add_source(verb: argparse.ArgumentParser, settings: Sequence[str]) -> None:
     """What both `build` and `preview` draw from."""
-    verb.add_argument("--recipe", default="starter", help="whose world and ratios (starter)")
+    verb.add_argument("--recipe", default=STARTER, help="whose world and ratios (starter)")
     verb.add_argument("--task", metavar="NAME", help="this task alone")
     verb.add_argument("--size", type=positive, default=64, help="pixels of a picture (64)")
     verb.add_argument("--seed", type=seed, default=0, help="of the examples (0)")
@@ -118,6 +119,8 @@ def build_command(chosen: argparse.Namespace) -> None:
     check_folder(chosen.out, name="OUT")
     if chosen.annotators and not chosen.corpus:
         raise UsageError("--annotator is for --corpus: the starter world knows its own edges")
+    if chosen.corpus and chosen.recipe != STARTER:
+        raise UsageError("--recipe is for the starter world, and --corpus is given: leave one out")
     job = _corpus_job(chosen) if chosen.corpus else _world_job(chosen)
     fates = {"kept": 0, "built": 0, "rebuilt": 0}
 

@@ -240,6 +240,9 @@ def test_the_command_builds_and_checks(tmp_path, laid, capsys):
     assert "--corpus needs --task" in refused(capsys, *bare, "--corpus", folder)
     assert "NAME=FOLDER" in refused(capsys, *bare, "--corpus", "wikiart")
     assert "is for --corpus" in refused(capsys, *bare, "--annotator", "canny")
+    assert "--recipe is for the starter world" in refused(
+        capsys, *bare, "--corpus", folder, "--task", "text_to_image", "--recipe", "small"
+    )
     assert "has no option 'split'" in refused(
         capsys, *bare, "--corpus", folder, "--task", "text_to_image", "split=train"
     )
