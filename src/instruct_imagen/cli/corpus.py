@@ -57,7 +57,7 @@ def check_command(chosen: argparse.Namespace) -> None:
     """Reads a data set and writes what it found."""
     from instruct_imagen.data.corpora import Reading, open_corpus
 
-    options = _options(chosen.settings)
+    options = options_in(chosen.settings)
     corpus = open_corpus(chosen.name, chosen.folder, Reading(decode=chosen.decode), **options)
     stream = corpus.records()
     records = images = 0
@@ -80,7 +80,8 @@ def check_command(chosen: argparse.Namespace) -> None:
         print(f"{key}: {words[:200]}")
 
 
-def _options(settings: Sequence[str]) -> dict[str, str]:
+def options_in(settings: Sequence[str]) -> dict[str, str]:
+    """Options of a data set from ``KEY=VALUE`` texts."""
     options = {}
     for setting in settings:
         key, equals, value = setting.partition("=")

@@ -11,6 +11,7 @@ def user_errors() -> tuple[type[BaseException], ...]:
     """The error classes that name a place and a cure."""
     from instruct_imagen.data.annotators.base import AnnotatorError
     from instruct_imagen.data.corpora.base import CorpusError
+    from instruct_imagen.data.corpus_tasks.base import CorpusTaskError
     from instruct_imagen.data.mixture import MixtureError
     from instruct_imagen.data.photographs import PhotographError
     from instruct_imagen.data.shards.layout import ShardError
@@ -35,6 +36,7 @@ def user_errors() -> tuple[type[BaseException], ...]:
         MixtureError,
         AnnotatorError,
         CorpusError,
+        CorpusTaskError,
         PhotographError,
         ShardError,
         TemplateError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ from instruct_imagen.cli.arguments import check_file, check_folder, positive, se
 from instruct_imagen.cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from instruct_imagen.data.shards.building import Made
+    from instruct_imagen.data.annotators.base import Annotator
+    from instruct_imagen.data.shards.building import Job, Made
     from instruct_imagen.data.shards.checking import Report
     from instruct_imagen.recipes import TrainConfig
 
@@ -21,6 +23,16 @@ SHOWN = ("min_styles", "concepts", "categories", "world", "folder", "subject")
 
 STREAM = (*SHOWN, "targets")
 """Those that change a stream of examples."""
+
+STARTER = "starter"
+WORLD_EXAMPLES = 10_000
+
+BUILD_EXAMPLES = """examples:
+  instruct-imagen tasks build out/shards --examples 1000000 --workers 8
+  instruct-imagen tasks build out/dogs --corpus dreambench=data/dreambench --task subject
+  instruct-imagen tasks build out/depth --corpus captioned_tars=data/web --task depth_to_image \\
+    --annotator depth,model=Intel/dpt-hybrid-midas
+"""
 
 MAX_PIXELS = 4_000_000
 """Of all targets of a sheet; it shows references, too."""
@@ -38,14 +50,33 @@ def add(commands: argparse._SubParsersAction) -> None:
         "build",
         help="write WebDataset shards",
         description=(
-            "Writes shards of examples in the ratios of the recipe's last stage. Called again "
-            "after an end at any moment, it goes on."
+            "Writes shards of examples: of the starter world in the ratios of the recipe's last "
+            "stage, or of one task from a data set of your own. Called again after an end at any "
+            "moment, it goes on."
         ),
-        epilog="example: instruct-imagen tasks build out/shards --examples 1000000 --workers 8",
+        epilog=BUILD_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     build.add_argument("out", type=Path, metavar="OUT", help="folder of the shards")
     _add_source(build, STREAM)
-    build.add_argument("--examples", type=positive, default=10_000, help="how many (10000)")
+    build.add_argument(
+        "--corpus",
+        metavar="NAME=FOLDER",
+        help="make --task of this data set, see `corpus list`; KEY=VALUE are its options then",
+    )
+    build.add_argument(
+        "--annotator",
+        action="append",
+        default=[],
+        dest="annotators",
+        metavar="KIND[,KEY=VALUE…]",
+        help="what annotates a data set's images, see `annotate`; may be given several times",
+    )
+    build.add_argument(
+        "--examples",
+        type=positive,
+        help="how many (10000; of a data set one pass, in which each target comes once)",
+    )
     build.add_argument("--shard", type=positive, default=1000, help="examples a shard (1000)")
     build.add_argument(
         "--workers", type=positive, default=1, help="processes; they change no byte (1)"
@@ -69,7 +100,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _add_source(verb: argparse.ArgumentParser, settings: Sequence[str]) -> None:
     """What both `build` and `preview` draw from."""
-    verb.add_argument("--recipe", default="starter", help="whose world and ratios (starter)")
+    verb.add_argument("--recipe", default=STARTER, help="whose world and ratios (starter)")
     verb.add_argument("--task", metavar="NAME", help="this task alone")
     verb.add_argument("--size", type=positive, default=64, help="pixels of a picture (64)")
     verb.add_argument("--seed", type=seed, default=0, help="of the examples (0)")
@@ -84,14 +115,37 @@ def _add_source(verb: argparse.ArgumentParser, settings: Sequence[str]) -> None:
 
 def build_command(chosen: argparse.Namespace) -> None:
     """Writes shards."""
-    from instruct_imagen.data.mixture import left_out
     from instruct_imagen.data.shards.building import build_shards
+
+    check_folder(chosen.out, name="OUT")
+    if chosen.annotators and not chosen.corpus:
+        raise UsageError("--annotator is for --corpus: the starter world knows its own edges")
+    if chosen.corpus and chosen.recipe != STARTER:
+        raise UsageError("--recipe is for the starter world, and --corpus is given: leave one out")
+    job = _corpus_job(chosen) if chosen.corpus else _world_job(chosen)
+    fates = {"kept": 0, "built": 0, "rebuilt": 0}
+
+    def report(made: Made) -> None:
+        fates[made.fate] += 1
+        if made.fate == "rebuilt":
+            print(f"{chosen.out / made.entry.file} was damaged and is made again")
+
+    manifest = build_shards(chosen.out, job, workers=chosen.workers, report=report)
+    for line in job.remarks():
+        print(line, file=sys.stderr)
+    size = sum(shard.bytes for shard in manifest.shards)
+    print(
+        f"{chosen.out}: {manifest.examples:,} examples in {len(manifest.shards):,} shards, "
+        f"{size / 1e6:,.1f} MB ({', '.join(f'{n} {fate}' for fate, n in fates.items() if n)})"
+    )
+
+
+def _world_job(chosen: argparse.Namespace) -> Job:
+    """Of a recipe's world."""
     from instruct_imagen.data.shards.job import ShardJob
-    from instruct_imagen.data.tasks.registry import is_heldout
     from instruct_imagen.training.build import build_photographs, build_world, tasks_with
     from instruct_imagen.training.packed_world import load_world
 
-    check_folder(chosen.out, name="OUT")
     config = _config(chosen, STREAM)
     photographs = None
     if config.world:
@@ -100,7 +154,7 @@ def build_command(chosen: argparse.Namespace) -> None:
     else:
         photographs = build_photographs(config)
         vocabulary, atlas = build_world(config)
-    job = ShardJob(
+    return ShardJob(
         recipe=config.name,
         tasks=dict(tasks_with(photographs)),
         ratios=_ratios(config, chosen.task),
@@ -110,26 +164,55 @@ def build_command(chosen: argparse.Namespace) -> None:
         size=config.size,
         seed=config.seed,
         targets=config.targets,
-        examples=chosen.examples,
+        examples=chosen.examples or WORLD_EXAMPLES,
         shard=chosen.shard,
     )
-    fates = {"kept": 0, "built": 0, "rebuilt": 0}
 
-    def report(made: Made) -> None:
-        fates[made.fate] += 1
-        if made.fate == "rebuilt":
-            print(f"{chosen.out / made.entry.file} was damaged and is made again")
 
-    manifest = build_shards(chosen.out, job, workers=chosen.workers, report=report)
-    for line in left_out(job.tasks, job.ratios, vocabulary):
-        print(line, file=sys.stderr)
-    for name in (name for name in job.ratios if is_heldout(job.tasks.get(name))):
-        print(f"{name} is held out: these examples are to evaluate models by", file=sys.stderr)
-    size = sum(shard.bytes for shard in manifest.shards)
-    print(
-        f"{chosen.out}: {manifest.examples:,} examples in {len(manifest.shards):,} shards, "
-        f"{size / 1e6:,.1f} MB ({', '.join(f'{n} {fate}' for fate, n in fates.items() if n)})"
+def _corpus_job(chosen: argparse.Namespace) -> Job:
+    """Of a data set; says what was read of it."""
+    from instruct_imagen.cli.corpus import options_in
+    from instruct_imagen.data.corpus_tasks import corpus_job
+
+    name, sign, folder = chosen.corpus.partition("=")
+    if not sign or not folder:
+        raise UsageError(f"--corpus is NAME=FOLDER, not '{chosen.corpus}'")
+    if not chosen.task:
+        raise UsageError("--corpus needs --task: a folder of shards has one task of a data set")
+    job = corpus_job(
+        name,
+        Path(folder),
+        chosen.task,
+        options=options_in(chosen.settings),
+        annotators=_annotators(chosen.annotators),
+        size=chosen.size,
+        seed=chosen.seed,
+        examples=chosen.examples or 0,
+        shard=chosen.shard,
     )
+    plan = job.plan
+    print(
+        f"{name}: {plan.records:,} records, {plan.problems:,} problems; {len(plan):,} targets, "
+        f"{plan.unused:,} records give none",
+        flush=True,
+    )
+    return job
+
+
+def _annotators(given: Sequence[str]) -> dict[str, Annotator]:
+    """By role, from ``KIND,KEY=VALUE,…``; a comma within a value is none of these."""
+    from instruct_imagen.cli.annotate import build
+    from instruct_imagen.data.corpus_tasks.job import ROLES
+
+    found: dict[str, Annotator] = {}
+    for text in given:
+        kind, *settings = re.split(r",(?=\w+=)", text)
+        annotator = build(kind, settings)  # names an unknown kind
+        role = ROLES[kind]
+        if role in found:
+            raise UsageError(f"two annotators find {role}: leave one out")
+        found[role] = annotator
+    return found
 
 
 def preview_command(chosen: argparse.Namespace) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from instruct_imagen.data.corpora.records import StoredImage
 from instruct_imagen.data.example import Example, Photograph, Picture
 from instruct_imagen.data.photographs import Photographs
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
-from instruct_imagen.devices import sent
+from instruct_imagen.devices import indices, sent
+from instruct_imagen.images import ImageError
 from instruct_imagen.instruction import marker_prompt
 
 
@@ -72,6 +75,7 @@ def make_batch(
     Raises:
         ValueError: There are fewer or more flags than examples.
         AtlasError: A sprite is missing.
+        ImageError: A stored picture is broken, or of another size.
     """
     count = len(examples)
     for name, flags in (("drop_text", drop_text), ("drop_context", drop_context)):
@@ -80,7 +84,7 @@ def make_batch(
     without_text = drop_text if drop_text is not None else [False] * count
     without_context = drop_context if drop_context is not None else [False] * count
     # To their number and marker.
-    distinct: dict[tuple[Picture | Photograph, str], tuple[int, int]] = {}
+    distinct: dict[tuple[Picture | Photograph | StoredImage, str], tuple[int, int]] = {}
     places: list[tuple[int, int, int]] = []
     for index, example in enumerate(examples):
         if without_context[index]:
@@ -90,7 +94,7 @@ def make_batch(
             number, _ = distinct.setdefault(content, (len(distinct), reference.marker))
             places.append((number, index, slot))
     pictures = [example.target for example in examples] + [picture for picture, _ in distinct]
-    pixels = render_pictures(pictures, atlas, size, device, photographs=photographs)
+    pixels = _pixels(pictures, atlas, size, device, photographs)
     markers = torch.tensor([marker for _, marker in distinct.values()], dtype=torch.int64)
     packed = sent(torch.tensor(places, dtype=torch.int64).reshape(-1, 3), device)
     return Batch(
@@ -108,3 +112,36 @@ def make_batch(
         slot=packed[:, 2],
         slots=max((slot + 1 for _, _, slot in places), default=0),
     )
+
+
+def _pixels(
+    pictures: Sequence[Picture | Photograph | StoredImage],
+    atlas: Atlas,
+    size: int,
+    device: torch.device | str,
+    photographs: Photographs | None,
+) -> Tensor:
+    """Stored pictures are decoded, all others rendered: (N, 3, size, size) uint8."""
+    stored = {row: one for row, one in enumerate(pictures) if isinstance(one, StoredImage)}
+    drawn = [row for row in range(len(pictures)) if row not in stored]
+    if not stored:
+        return render_pictures(pictures, atlas, size, device, photographs=photographs)
+    out = torch.empty(len(pictures), 3, size, size, dtype=torch.uint8, device=device)
+    decoded = torch.from_numpy(np.stack([_decoded(one, size) for one in stored.values()]))
+    out[indices(list(stored), device)] = sent(decoded.permute(0, 3, 1, 2).contiguous(), device)
+    if drawn:
+        chosen = [pictures[row] for row in drawn]
+        rendered = render_pictures(chosen, atlas, size, device, photographs=photographs)
+        out[indices(drawn, device)] = rendered
+    return out
+
+
+def _decoded(picture: StoredImage, size: int) -> np.ndarray:
+    """(size, size, 3) uint8."""
+    image = picture.load()
+    if image.size != (size, size):
+        raise ImageError(
+            f"{picture.name}: {image.width} × {image.height} pixels, and {size} are trained on: "
+            "build the shards at that size"
+        )
+    return np.asarray(image)

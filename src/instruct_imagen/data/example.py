@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from instruct_imagen.data.corpora.records import StoredImage
+
 PictureKind = Literal[
     "image", "edge", "depth_edge", "mask_edge", "sketch", "mask", "depth", "region"
 ]
@@ -125,13 +127,13 @@ class ExampleReference:
         text: Short text, e.g. ``"dog"`` or ``"edge map"``.
         role: ``subject``, ``face``, ``style``, ``edge``, ``sketch``, ``mask``, ``depth``,
             ``content``, ``source`` or None.
-        picture: What it shows.
+        picture: What it shows; of stored examples, an encoded image.
     """
 
     marker: int
     text: str
     role: str | None
-    picture: Picture | Photograph
+    picture: Picture | Photograph | StoredImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +153,7 @@ class Example:
     text: str
     caption: str
     references: tuple[ExampleReference, ...]
-    target: Picture | Photograph
+    target: Picture | Photograph | StoredImage
 
 
 def without_instruction(example: Example) -> Example:

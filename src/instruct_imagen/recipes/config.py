@@ -112,6 +112,8 @@ class TrainConfig:
         folder: Of images of one's own, for stages with the task ``my_subject``; ``name.txt`` beside
             an image is its caption. See `data.photographs`.
         subject: What all of them show, e.g. ``"clay dog"``.
+        shards: Folders of `instruct-imagen tasks build` whose examples are trained on, of the same
+            size; empty draws from the world, which with shards only the sample sheets show.
     """
 
     name: str
@@ -167,6 +169,7 @@ class TrainConfig:
     lora: int = 0
     folder: str = ""
     subject: str = ""
+    shards: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -217,6 +220,11 @@ def _problems(config: TrainConfig) -> Iterator[str]:
         yield (
             f"targets={config.targets} must be 1 or {TARGETS}: "
             f"three of a cluster's five pictures are the references"
+        )
+    if config.shards and config.targets > 1:
+        yield (
+            f"targets={config.targets} is for clusters that are drawn, shards are read one example "
+            "at a time: set targets=1, or leave out shards"
         )
     if len(config.channels) < 2 or any(width < 1 for width in config.channels):
         yield f"channels={config.channels} must be two widths or more"

@@ -199,12 +199,13 @@ def build_photographs(config: TrainConfig) -> Photographs | None:
         PhotographError: The folder or a caption.
         ImageError: An image.
     """
-    if not any(stage.ratios.get(MySubject.name) for stage in config.stages):
+    if config.shards or not any(stage.ratios.get(MySubject.name) for stage in config.stages):
         for name in ("folder", "subject"):
             if getattr(config, name):
                 raise RecipeError(
                     f"{name}={getattr(config, name)} is used by no stage of the recipe "
-                    f"{config.name}: leave it out, or train my_subject"
+                    f"{config.name}{', which trains on shards' if config.shards else ''}: leave it "
+                    "out, or train my_subject"
                 )
         return None
     for name, example in (("folder", "my_images"), ("subject", "'clay dog'")):

@@ -29,7 +29,7 @@ CARD = """# {name}
 | images seen in training | {images:,} (steps: {steps:,}) |
 | training time | {hours:.1f} h of steps |
 {runs}
-| data | the starter world: {pairs:,} drawings ({concepts} concepts, {styles} styles){photographs} |
+| data | {data} |
 | held out | version {holdout} of the world's hold-out{trained} |
 | weights | exponential moving average, {dtype} |
 | text encoder | all-MiniLM-L6-v2, frozen, from its own package |
@@ -65,7 +65,7 @@ def run_facts(config: TrainConfig, *, stages: Mapping[str, int], seconds: float)
 
 # Settings that say where and for how long, not what.
 _PLACES = {"minutes", "out", "device", "world", "init", "text_store"}
-_PLACES |= {"checkpoint_every", "sheet_every", "folder"}
+_PLACES |= {"checkpoint_every", "sheet_every", "folder", "shards"}
 
 
 def changed_settings(config: TrainConfig) -> dict[str, Any]:
@@ -108,8 +108,8 @@ def write_card(
         folder: Of the exported pipeline.
         config: Of the last run.
         runs: `run_facts` of all runs that made the weights, oldest first.
-        **facts: What the card names besides: parameters, pairs, concepts, styles,
-            photographs (how many of one's own, in words), holdout, dtype.
+        **facts: What the card names besides: parameters,
+            data (what was trained on, in words), holdout, dtype.
     """
     text = CARD.format(
         name=config.name,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import torch
 
 from instruct_imagen.data.example import Example
-from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.model.text import TextStates
 from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
 from instruct_imagen.recipes.config import RecipeError, Stage, TrainConfig
@@ -27,6 +26,7 @@ from instruct_imagen.training.card import machine_name
 from instruct_imagen.training.draws import Draws
 from instruct_imagen.training.loop import Trainer
 from instruct_imagen.training.muon import is_hidden_matrix
+from instruct_imagen.training.shards import open_shards, stage_mixture
 from instruct_imagen.training.speed import convolution_rate, seconds
 from instruct_imagen.training.step import Encoded, step_work
 
@@ -76,10 +76,10 @@ def reckon(config: TrainConfig) -> Reckoned:
     single = one[config.optimizer]
     moments = sum(4 * weight.numel() * (1 if single(name, weight) else 2) for name, weight in named)
     vocabulary, tasks = recipe_vocabulary(config), tasks_with(build_photographs(config))
-    work = {}
-    for stage in config.stages:
+    shards, work = open_shards(config), {}
+    for number, stage in enumerate(config.stages):
         if stage.images:
-            mixture = Mixture(tasks, stage.ratios, vocabulary, config.seed)
+            mixture = stage_mixture(config, number, tasks, vocabulary, shards)
             work[stage.name] = _work(config, model, mixture.examples(0, _COUNTED))
     return Reckoned(
         parameters=sum(weight.numel() for weight in model.parameters()),

@@ -12,6 +12,8 @@ from instruct_imagen.data.world.holdout import holdout
 from instruct_imagen.pipeline import BASE, UPSCALER, is_saved_pipeline
 from instruct_imagen.training.card import RUNS, write_card
 from instruct_imagen.training.loop import Trainer
+from instruct_imagen.training.packed_world import World
+from instruct_imagen.training.shards import described
 
 _WRITTEN = {"model_index.json", "README.md", RUNS, "unet", "text_encoder", "scheduler", "vae"}
 
@@ -61,16 +63,12 @@ def export(
     new = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(new, ignore_errors=True)  # left by a crash
     pipeline.save_pretrained(new, max_shard_size=max_shard_size)
-    vocabulary, own = trainer.world.vocabulary, trainer.world.photographs
     write_card(
         new,
         trainer.config,
         [*trainer.earlier, trainer.facts()],
         parameters=trainer.parameter_count,
-        pairs=len(vocabulary.pairs),
-        concepts=len(vocabulary.concepts),
-        styles=len(vocabulary.styles),
-        photographs=f" and {len(own)} images of one's own ({own.subject})" if own else "",
+        data=_data(trainer.world),
         holdout=holdout().version,
         dtype=str(dtype).removeprefix("torch."),
     )
@@ -79,3 +77,15 @@ def export(
         os.replace(folder, old)
     os.replace(new, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _data(world: World) -> str:
+    """What the last run was trained on, in words."""
+    if world.shards:
+        return described(world.shards)
+    vocabulary, own = world.vocabulary, world.photographs
+    return (
+        f"the starter world: {len(vocabulary.pairs):,} drawings ({len(vocabulary.concepts)} "
+        f"concepts, {len(vocabulary.styles)} styles)"
+        + (f" and {len(own)} images of one's own ({own.subject})" if own else "")
+    )

@@ -46,7 +46,7 @@ from instruct_imagen.training.processes import Processes
 from instruct_imagen.training.record import Record, live, log_line, write_line
 from instruct_imagen.training.settings import (
     check_compiler,
-    check_photographs,
+    check_contents,
     check_settings,
     check_shares,
     learning_rate,
@@ -87,7 +87,7 @@ class Trainer:
         self.world = load_world(config)
         self.left_out = left_out_of(config, self.world)
         if last is not None:
-            check_photographs(last.progress, self.world.fingerprint, config)
+            check_contents(last.progress, self.world.fingerprints, config)
         self.encoder = self.world.encoder
         self.encoder.to(self.device)
         if config.text_store:
@@ -353,7 +353,7 @@ class Trainer:
                 "earlier": self.earlier,
                 "facts": self.facts(),
                 "config": resolved(self.config),
-                "photographs": self.world.fingerprint,
+                **self.world.fingerprints,
             },
         )
         if self.processes.first:

@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
 from instruct_imagen.data.photographs import Photographs
+from instruct_imagen.data.shards.index import ShardIndex
 from instruct_imagen.data.tasks.base import Task, drawable
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
@@ -29,6 +30,7 @@ from instruct_imagen.data.world.vocabulary import MISDRAWN, Vocabulary
 from instruct_imagen.model.text import TextEncoder, starter_encoder_folder
 from instruct_imagen.recipes.config import RecipeError, TrainConfig
 from instruct_imagen.training.build import build_photographs, build_world, tasks_with
+from instruct_imagen.training.shards import fingerprint, open_shards
 
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
 _TOKENIZER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
@@ -52,17 +54,21 @@ class World:
         vocabulary: Which of them training may draw (all).
         encoder: The text encoder; a packed one does not know words that the world never uses.
         photographs: The user's own, where the recipe draws from them.
+        shards: Stored examples, where the recipe trains on them; the world is then what its sample
+            sheets show.
     """
 
     atlas: Atlas
     vocabulary: Vocabulary
     encoder: TextEncoder
     photographs: Photographs | None = None
+    shards: tuple[ShardIndex, ...] = ()
 
     @property
-    def fingerprint(self) -> str:
-        """Of the user's photographs and captions; empty without any."""
-        return self.photographs.sha256 if self.photographs is not None else ""
+    def fingerprints(self) -> dict[str, str]:
+        """Of the user's photographs and captions, and of the shards; empty without any."""
+        own = self.photographs.sha256 if self.photographs is not None else ""
+        return {"photographs": own, "shards": fingerprint(self.shards)}
 
     @property
     def tasks(self) -> Mapping[str, Callable[[], Task]]:
@@ -152,12 +158,15 @@ def load_world(config: TrainConfig) -> World:
         OSError: The packed file cannot be read.
         RecipeError: There is no such text encoder, or its states have another width.
         RecipeError, PhotographError, ImageError: See `build_photographs`.
+        RecipeError, ShardError: See `open_shards`.
     """
     photographs = build_photographs(config)
+    shards = open_shards(config)
     # Autocast would cast a frozen encoder's weights anew at every call.
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     if config.world:
-        return read_packed_world(Path(config.world), config, dtype=dtype)
+        packed = read_packed_world(Path(config.world), config, dtype=dtype)
+        return replace(packed, shards=shards)
     vocabulary, atlas = build_world(config)
     try:
         encoder = TextEncoder(config.text_encoder, max_markers=config.max_markers, dtype=dtype)
@@ -171,7 +180,13 @@ def load_world(config: TrainConfig) -> World:
             f"text_dim={config.text_dim}, but the states of {config.text_encoder} have "
             f"{encoder.width}: set text_dim={encoder.width}"
         )
-    return World(atlas=atlas, vocabulary=vocabulary, encoder=encoder, photographs=photographs)
+    return World(
+        atlas=atlas,
+        vocabulary=vocabulary,
+        encoder=encoder,
+        photographs=photographs,
+        shards=shards,
+    )
 
 
 def read_packed_world(path: Path, config: TrainConfig, *, dtype: torch.dtype) -> World:

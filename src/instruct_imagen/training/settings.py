@@ -35,7 +35,7 @@ _FREE_SETTINGS = frozenset(
     | {"warmup_steps", "decay_after", "cooldown", "gradient_clip", "ema_decay", "precision"}
     | {"channels_last", "compile", "gradient_checkpointing", "workers", "parallel", "accumulate"}
     | {"skip_limit", "trackers", "text_store"}
-    | {"folder"}  # whose content is compared
+    | {"folder", "shards"}  # whose content is compared
 )
 
 
@@ -102,14 +102,26 @@ def check_settings(progress: Mapping[str, Any], config: TrainConfig) -> None:
         )
 
 
-def check_photographs(progress: Mapping[str, Any], fingerprint: str, config: TrainConfig) -> None:
-    """Raises unless the user's own images and captions are those that the run was begun with.
+def check_contents(
+    progress: Mapping[str, Any], fingerprints: Mapping[str, str], config: TrainConfig
+) -> None:
+    """Raises unless the user's own images, captions and shards are those of the run's beginning.
+
+    Args:
+        progress: Of its last checkpoint.
+        fingerprints: Of what there is now, see `World`.
+        config: The settings now.
 
     Raises:
         CheckpointError: They are others.
     """
-    if progress.get("photographs", "") != fingerprint:
-        raise CheckpointError(
-            f"the run in {config.out} was begun with other images or captions than those in "
-            f"folder={config.folder}: give the same ones, or another folder: out=…"
-        )
+    given = {
+        "photographs": f"images or captions than those in folder={config.folder}",
+        "shards": f"shards than shards={','.join(config.shards)}, or in another order",
+    }
+    for name, found in fingerprints.items():
+        if progress.get(name, "") != found:
+            raise CheckpointError(
+                f"the run in {config.out} was begun with other {given[name]}: give the same ones, "
+                "or another folder: out=…"
+            )

@@ -10,10 +10,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from instruct_imagen.data.example import Example, without_instruction
 from instruct_imagen.data.mixture import Mixture, drawable_ratios, left_out
+from instruct_imagen.data.shards.mixture import StoredMixture
 from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.recipes.config import TrainConfig
 from instruct_imagen.training.packed_world import World
 from instruct_imagen.training.processes import Processes
+from instruct_imagen.training.shards import stage_mixture
 
 _AHEAD = 8
 
@@ -29,7 +31,7 @@ class StepExamples(Dataset):
         instruction: False for their raw inputs alone.
     """
 
-    mixture: Mixture
+    mixture: Mixture | StoredMixture
     count: int
     share: range
     instruction: bool
@@ -50,16 +52,12 @@ def stage_stream(
         config: The recipe.
         stage: Its number.
         steps: Of the stage, from 0.
-        world: What the examples show.
+        world: What the examples show, or the shards that they lie in.
         processes: Among which each step is shared out.
     """
-    mixture = Mixture(
-        world.tasks,
-        config.stages[stage].ratios,
-        world.vocabulary,
-        config.seed * 16 + stage,
-        config.targets,
-    )
+    if world.shards and not config.stages[stage].images:
+        return iter(())  # whose tasks the shards need not have
+    mixture = stage_mixture(config, stage, world.tasks, world.vocabulary, world.shards)
     count = config.batch_size // config.noises
     examples = StepExamples(
         mixture=mixture,

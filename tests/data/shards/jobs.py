@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,25 +66,61 @@ def killed_build(folder: Path, workers: int, place: str, number: int) -> None:
 
         return called
 
-    def examples_of(*arguments: Any) -> Any:
-        for example in examples(*arguments):
-            yield passed(example)
+    def opened(job: ShardJob) -> building.Examples:
+        made = own(job)
+        return lambda indices: (passed(example) for example in made(indices))
 
     passed = after("example", lambda example: example)
-    examples = building.examples_of
+    own = ShardJob.opened
+    ShardJob.opened = opened
     building.write_tar = after("tar", building.write_tar)
     building.write_manifest = after("manifest", building.write_manifest)
-    job = small_job()
     # The settings are written by the same function as the notes, and before them.
     if place == "note":
         left += 1
     building.write_whole = after("note", building.write_whole)
-    # The examples that tell settings apart are not in a tar.
-    settings = building.settings_of(job)
-    building.settings_of = lambda job: settings
-    building.examples_of = examples_of
+    job = small_job()
     building.build_shards(folder, job, workers=workers, report=after("report", lambda made: None))
 
 
+class Killer:
+    """Kills builds, each in a process of its own, forked from one that has imported all."""
+
+    def __init__(self) -> None:
+        root = Path(__file__).parents[3]
+        path = f"{root / 'src'}:{root}"
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.data.shards.jobs"],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, folder: Path, workers: int, place: str, number: int) -> int:
+        """What `killed_build` ends with; negative for a signal."""
+        print(
+            json.dumps([str(folder), workers, place, number]), file=self._server.stdin, flush=True
+        )
+        return int(self._server.stdout.readline())
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._server.stdin.close()
+        self._server.wait()
+
+
+def serve() -> None:
+    """Forks a build for each line of the input, and tells how it ended."""
+    for line in sys.stdin:
+        folder, workers, place, number = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            killed_build(Path(folder), workers, place, number)
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
 if __name__ == "__main__":
-    killed_build(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    serve()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
-import subprocess
-import sys
 import tarfile
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from instruct_imagen.data.shards.reading import read_shards
 from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.world.render import render_pictures
-from tests.data.shards.jobs import EXAMPLES, SHARD, SHARDS, files_of, small_job
+from tests.data.shards.jobs import EXAMPLES, SHARD, SHARDS, Killer, files_of, small_job
 
 NAMES = {f"{number:05d}.tar" for number in range(SHARDS)} | {"manifest.json"}
 
@@ -41,9 +41,16 @@ def whole(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_any_number_of_workers_writes_the_same_bytes(tmp_path, whole, workers):
-    build_shards(tmp_path / "other", small_job(), workers=workers)
+@pytest.fixture(scope="module")
+def killer() -> Iterator[Killer]:
+    made = Killer()
+    yield made
+    made.close()
+
+
+def test_any_number_of_workers_writes_the_same_bytes(tmp_path, whole):
+    """Three here, two where photographs are written and where a worker is killed."""
+    build_shards(tmp_path / "other", small_job(), workers=3)
     assert files_of(tmp_path / "other") == files_of(whole)
     assert set(files_of(whole)) == NAMES
 
@@ -64,13 +71,9 @@ def test_any_number_of_workers_writes_the_same_bytes(tmp_path, whole, workers):
         (3, "report", 3),
     ],
 )
-def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path, whole, workers, place, number):
+def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path, whole, killer, workers, place, number):
     folder = tmp_path / "killed"
-    script = [sys.executable, "-m", "tests.data.shards.jobs"]
-    arguments = [str(folder), str(workers), place, str(number)]
-    root = Path(__file__).parents[3]
-    done = subprocess.run([*script, *arguments], cwd=root, env=_environment(root), check=False)
-    assert done.returncode == -signal.SIGKILL
+    assert killer(folder, workers, place, number) == -signal.SIGKILL
     left = {path.name for path in folder.iterdir()}
     if place in ("example", "tar", "note"):
         assert any(name.endswith(".tmp") for name in left), "killed within a shard"
@@ -87,13 +90,9 @@ def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path, whole, workers, plac
         assert any(made.fate == "kept" for made in fates)
 
 
-def _environment(root: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}", "OMP_NUM_THREADS": "1"}
-
-
 def test_a_damaged_or_missing_shard_is_named_and_made_again(tmp_path, whole):
     folder = tmp_path / "damaged"
-    build_shards(folder, small_job())
+    shutil.copytree(whole, folder)
     path = folder / "00001.tar"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -163,9 +162,9 @@ def test_other_code_is_refused(whole):
         build_shards(whole, small_job(tasks={**all_tasks(), "styled": Other}))
 
 
-def test_a_shard_that_comes_out_otherwise_does_not_replace_what_was_there(tmp_path):
+def test_a_shard_that_comes_out_otherwise_does_not_replace_what_was_there(tmp_path, whole):
     folder = tmp_path / "other"
-    build_shards(folder, small_job())
+    shutil.copytree(whole, folder)
     manifest = read_manifest(folder)
     entry = replace(manifest.shards[4], sha256="0" * 64)
     write_manifest(folder, replace(manifest, shards=(*manifest.shards[:4], entry)))
@@ -183,7 +182,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
 
 
 def test_a_worker_that_fails_is_one_line_and_leaves_no_draft(tmp_path, whole):
-    build_shards(tmp_path / "full", small_job(), workers=2)
+    shutil.copytree(whole, tmp_path / "full")
     (tmp_path / "full" / "00001.tar").unlink()
     (tmp_path / "full" / "00001.tar").mkdir()  # no file can take this name
     with pytest.raises(ShardError, match=r"00001\.tar: Is a directory"):
@@ -199,8 +198,8 @@ def test_a_worker_that_is_killed_is_one_line_and_the_next_build_goes_on(tmp_path
     with pytest.raises(ShardError, match="a worker ended with status -9: run the same command"):
         build_shards(folder, deadly, workers=2)
     assert not list(folder.glob(".*"))
-    build_shards(folder, job, workers=2)
-    build_shards(tmp_path / "other", job)
+    build_shards(folder, job)
+    build_shards(tmp_path / "other", job, workers=2)
     assert files_of(folder) == files_of(tmp_path / "other")
 
 

@@ -13,17 +13,16 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 
-from instruct_imagen.data.mixture import Mixture
-from instruct_imagen.data.shards.job import ShardJob, examples_of, settings_of
+from instruct_imagen.data.corpora.base import CorpusError
 from instruct_imagen.data.shards.layout import (
     DRAFTS,
     FORMAT,
@@ -31,6 +30,7 @@ from instruct_imagen.data.shards.layout import (
     Manifest,
     ShardEntry,
     ShardError,
+    StoredExample,
     draft_of,
     read_manifest,
     sha256_of,
@@ -40,11 +40,47 @@ from instruct_imagen.data.shards.layout import (
     write_tar,
     write_whole,
 )
+from instruct_imagen.images import ImageError
 
 SETTINGS = "settings.json"
 SUM = ".sha256"
 
 Fate = Literal["kept", "built", "rebuilt"]
+
+Examples = Callable[[range], Iterator[StoredExample]]
+"""Makes the examples at some indices."""
+
+
+class Job(Protocol):
+    """What shards are a function of: a world and its tasks, or a corpus.
+
+    It can be sent to other processes.
+    """
+
+    @property
+    def shards(self) -> int:
+        """How many there will be."""
+        ...
+
+    def range_of(self, number: int) -> range:
+        """Indices of the examples of a shard; all shards' together count from 0 without a gap."""
+        ...
+
+    def opened(self) -> Examples:
+        """What makes the examples, once for each process; equal indices give equal examples."""
+        ...
+
+    def settings(self) -> Mapping[str, Any]:
+        """What two builds must share to go into one folder, as plain JSON types."""
+        ...
+
+    def sources(self) -> Mapping[str, Mapping[str, str]]:
+        """Where the pictures come from, and their licences, by names of its own."""
+        ...
+
+    def remarks(self) -> Sequence[str]:
+        """What the user should know of the examples, a line each."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +94,7 @@ class Made:
 
 def build_shards(
     folder: Path,
-    job: ShardJob,
+    job: Job,
     *,
     workers: int = 1,
     report: Callable[[Made], None] = lambda made: None,
@@ -75,7 +111,7 @@ def build_shards(
         ShardError: The folder holds something else, or shards of other settings; or a worker or
             the disk failed.
     """
-    settings = json.loads(json.dumps(settings_of(job)))
+    settings = json.loads(json.dumps(dict(job.settings())))
     known = _claim(folder, settings)
     _remove_drafts(folder)
     found: dict[int, ShardEntry] = {}
@@ -87,11 +123,8 @@ def build_shards(
                 report(made)
     finally:
         _remove_drafts(folder)
-    sources = dict(job.atlas.sources)
-    if job.photographs is not None:
-        sources["photographs"] = {"sha256": job.photographs.sha256, "licence": "the user's own"}
     shards = tuple(found[number] for number in range(job.shards))
-    manifest = Manifest(settings=settings, sources=sources, shards=shards)
+    manifest = Manifest(settings=settings, sources=job.sources(), shards=shards)
     write_manifest(folder, manifest)
     for number in range(job.shards):
         (folder / (shard_name(number) + SUM)).unlink(missing_ok=True)
@@ -127,10 +160,10 @@ def _claim(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     for name, value in settings.items():
         if name in there and there[name] == value:
             continue
-        if name in ("vocabulary", "sprites", "first_examples"):
+        if name in ("vocabulary", "sprites", "first_examples", "content"):
             raise ShardError(
-                f"{folder} was built with other {name.replace('_', ' ')}: the code, the artwork or "
-                "the image encoder has changed since; name another folder"
+                f"{folder} was built with other {name.replace('_', ' ')}: the code, the artwork, "
+                "the data set or the image encoder has changed since; name another folder"
             )
         raise ShardError(
             f"{folder} was built with {name}={there.get(name)}, not {value}: give the same "
@@ -145,14 +178,14 @@ def _remove_drafts(folder: Path) -> None:
 
 
 def _made(
-    folder: Path, job: ShardJob, known: Mapping[str, str], workers: int
+    folder: Path, job: Job, known: Mapping[str, str], workers: int
 ) -> Generator[Made, None, None]:
     """All shards, made here or by several processes."""
     numbers = range(job.shards)
     if workers == 1:
-        mixture = job.mixture()
+        examples = job.opened()
         for number in numbers:
-            yield make_shard(folder, job, mixture, number, known)
+            yield make_shard(folder, job, examples, number, known)
         return
     # Not forked: a child of a process whose torch has threads may hang.
     context = multiprocessing.get_context("spawn")
@@ -207,12 +240,18 @@ def _work(connection: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     folder, job, known, numbers = connection.recv()
-    mixture = job.mixture()
+    try:
+        examples = job.opened()
+    except CorpusError as error:
+        connection.send(ShardError(str(error)))
+        return
     for number in numbers:
         try:
-            made: Made | ShardError = make_shard(folder, job, mixture, number, known)
+            made: Made | ShardError = make_shard(folder, job, examples, number, known)
         except ShardError as error:
             made = error
+        except (CorpusError, ImageError) as error:  # of files that were whole when it began
+            made = ShardError(str(error))
         except OSError as error:
             made = ShardError(f"{folder / shard_name(number)}: {error.strerror or error}")
         connection.send(made)
@@ -229,14 +268,14 @@ def _end_with_parent() -> None:
 
 
 def make_shard(
-    folder: Path, job: ShardJob, mixture: Mixture, number: int, known: Mapping[str, str]
+    folder: Path, job: Job, examples: Examples, number: int, known: Mapping[str, str]
 ) -> Made:
     """Makes one shard, unless it is there with the bytes that were written.
 
     Args:
         folder: Where it belongs.
         job: What it holds.
-        mixture: Of the job.
+        examples: Of the job, opened in this process.
         number: From 0.
         known: Hashes of a finished build, by file.
 
@@ -250,12 +289,12 @@ def make_shard(
         fate = "rebuilt" if path.is_file() else "built"
         draft = draft_of(path)
         try:
-            write_tar(draft, examples_of(job, mixture, job.range_of(number)))
+            write_tar(draft, examples(job.range_of(number)))
             digest = sha256_of(draft)
             if known.get(path.name, digest) != digest:
                 raise ShardError(
-                    f"{path} comes out other than its manifest says: the code, the artwork or the "
-                    "image encoder has changed since; name another folder"
+                    f"{path} comes out other than its manifest says: the code, the artwork, the "
+                    "data set or the image encoder has changed since; name another folder"
                 )
             write_whole(note, f"{digest}  {path.name}\n")
             os.replace(draft, path)

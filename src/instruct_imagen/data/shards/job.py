@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from instruct_imagen.data.corpora.records import StoredImage
 from instruct_imagen.data.example import Example, Photograph, Picture
-from instruct_imagen.data.mixture import Mixture
+from instruct_imagen.data.mixture import Mixture, left_out
 from instruct_imagen.data.photographs import Photographs
 from instruct_imagen.data.shards.layout import (
     TARGET,
@@ -24,6 +25,7 @@ from instruct_imagen.data.shards.layout import (
     members_of,
 )
 from instruct_imagen.data.tasks.base import Task
+from instruct_imagen.data.tasks.registry import is_heldout
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.vocabulary import Vocabulary
@@ -69,7 +71,7 @@ class ShardJob:
 
     @property
     def shards(self) -> int:
-        """How many there will be."""
+        """See `building.Job`."""
         return -(-self.examples // self.shard)
 
     def mixture(self) -> Mixture:
@@ -77,8 +79,55 @@ class ShardJob:
         return Mixture(self.tasks, self.ratios, self.vocabulary, self.seed, self.targets)
 
     def range_of(self, number: int) -> range:
-        """Indices of the examples of a shard."""
+        """See `building.Job`."""
         return range(number * self.shard, min((number + 1) * self.shard, self.examples))
+
+    def opened(self) -> Callable[[range], Iterator[StoredExample]]:
+        """See `building.Job`."""
+        return partial(examples_of, self, self.mixture())
+
+    def settings(self) -> dict[str, Any]:
+        """See `building.Job`.
+
+        `first_examples` is the hash of the first 64 examples as files: it differs when the code,
+        the artwork or the image encoder would make others.
+        """
+        mixture = self.mixture()
+        digest = hashlib.sha256()
+        for example in examples_of(self, mixture, range(min(_PROBE, self.examples))):
+            for name, content in members_of(example):
+                digest.update(f"{name} {len(content)}\n".encode() + content)
+        pairs = json.dumps(self.vocabulary.pairs).encode()
+        photographs = self.photographs
+        return {
+            "recipe": self.recipe,
+            "ratios": mixture.ratios,
+            "size": self.size,
+            "seed": self.seed,
+            "targets": self.targets,
+            "examples": self.examples,
+            "shard": self.shard,
+            "vocabulary": hashlib.sha256(pairs).hexdigest(),
+            "sprites": hashlib.sha256(np.ascontiguousarray(self.atlas.sprites)).hexdigest(),
+            "photographs": photographs.sha256 if photographs is not None else "",
+            "first_examples": digest.hexdigest(),
+        }
+
+    def sources(self) -> dict[str, Mapping[str, str]]:
+        """See `building.Job`."""
+        found: dict[str, Mapping[str, str]] = dict(self.atlas.sources)
+        if self.photographs is not None:
+            own = {"sha256": self.photographs.sha256, "licence": "the user's own"}
+            found["photographs"] = own
+        return found
+
+    def remarks(self) -> list[str]:
+        """See `building.Job`: which tasks are left out, and which are held out of training."""
+        held = [name for name in self.ratios if is_heldout(self.tasks.get(name))]
+        return [
+            *left_out(self.tasks, self.ratios, self.vocabulary),
+            *(f"{name} is held out: these examples are to evaluate models by" for name in held),
+        ]
 
 
 def stored_examples(
@@ -133,31 +182,3 @@ def examples_of(job: ShardJob, mixture: Mixture, indices: range) -> Iterator[Sto
     for first in indices[::_BATCH]:
         drawn = mixture.examples(first, min(first + _BATCH, indices.stop))
         yield from stored_examples(drawn, first, job.atlas, job.size, job.photographs)
-
-
-def settings_of(job: ShardJob) -> dict[str, Any]:
-    """What two builds must share to go into one folder, as plain JSON types.
-
-    `first_examples` is the hash of the first 64 examples as files: it differs when the code, the
-    artwork or the image encoder would make others.
-    """
-    mixture = job.mixture()
-    digest = hashlib.sha256()
-    for example in examples_of(job, mixture, range(min(_PROBE, job.examples))):
-        for name, content in members_of(example):
-            digest.update(f"{name} {len(content)}\n".encode() + content)
-    pairs = json.dumps(job.vocabulary.pairs).encode()
-    photographs = job.photographs
-    return {
-        "recipe": job.recipe,
-        "ratios": mixture.ratios,
-        "size": job.size,
-        "seed": job.seed,
-        "targets": job.targets,
-        "examples": job.examples,
-        "shard": job.shard,
-        "vocabulary": hashlib.sha256(pairs).hexdigest(),
-        "sprites": hashlib.sha256(np.ascontiguousarray(job.atlas.sprites)).hexdigest(),
-        "photographs": photographs.sha256 if photographs is not None else "",
-        "first_examples": digest.hexdigest(),
-    }

@@ -42,7 +42,9 @@ class MySubject:
         self.captions = tuple(captions)
         every = load_templates(Subject.name, *Subject.forms)
         beside = tuple(template for template in every if "{subject}" in template)
-        self._templates = [every if _names(words, subject) else beside for words in self.captions]
+        self._templates = [
+            every if names_subject(words, subject) else beside for words in self.captions
+        ]
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """Draws one example; `vocabulary` is not used."""
@@ -63,7 +65,7 @@ class MySubject:
         )
 
 
-def _names(words: str, subject: str) -> bool:
+def names_subject(words: str, subject: str) -> bool:
     """Whether `mark_subject` can mark it: with its article, or first ("a brown dog" gives none)."""
     article = "|".join(article for article in ARTICLES if article)
     return bool(re.search(rf"(^|\b({article})){re.escape(subject)}($|[ ,.;:])", words))

@@ -1,0 +1,103 @@
+"""Training on stored examples: which shards a recipe may train on, and its stages' streams."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from instruct_imagen.data.mixture import Mixture
+from instruct_imagen.data.shards.index import ShardIndex, index_shards
+from instruct_imagen.data.shards.mixture import StoredMixture
+from instruct_imagen.data.tasks.registry import all_tasks, is_heldout
+from instruct_imagen.recipes.config import RecipeError, TrainConfig
+
+if TYPE_CHECKING:
+    from instruct_imagen.data.tasks.base import Task
+    from instruct_imagen.data.world.vocabulary import Vocabulary
+
+
+def open_shards(config: TrainConfig) -> tuple[ShardIndex, ...]:
+    """The folders of shards that a recipe trains on; none where it draws from the world.
+
+    Raises:
+        RecipeError: They do not fit the recipe, or hold what is for evaluation alone.
+        ShardError: A folder is not finished, damaged, or lacks a task of a stage.
+    """
+    found = tuple(index_shards(folder) for folder in config.shards)
+    seen: dict[str, ShardIndex] = {}
+    for shards in found:
+        same = seen.setdefault(shards.sha256, shards)
+        if same is not shards:
+            raise RecipeError(
+                f"shards={shards.folder} holds the same as {same.folder}: name one of them"
+            )
+        for problem in _problems(config, shards):
+            raise RecipeError(f"shards={shards.folder} {problem}")
+    for number, stage in enumerate(config.stages):
+        if found and stage.images:
+            StoredMixture(found, stage.ratios, _seed(config, number))  # names what is lacking
+    return found
+
+
+def _problems(config: TrainConfig, shards: ShardIndex) -> list[str]:
+    """Why a recipe cannot train on some shards, one line each."""
+    settings = shards.manifest.settings
+    found = []
+    if settings.get("size") != config.size:
+        found.append(
+            f"has pictures of {settings.get('size')} pixels, the recipe size={config.size}: build "
+            "them at that size, or change it"
+        )
+    if shards.markers > config.max_markers:
+        found.append(
+            f"has references up to [ref#{shards.markers}]: set max_markers={shards.markers}"
+        )
+    for name in shards.names:
+        if is_heldout(all_tasks().get(name)) and not config.heldout_tasks:
+            found.append(
+                f"holds {name}, a combination that is kept for evaluation: train on other shards, "
+                "or set heldout_tasks=true"
+            )
+    if config.world and "corpus" in settings:
+        found.append(
+            f"holds {settings['corpus']}, and world={config.world} knows only its own words: leave "
+            "out world"
+        )
+    return found
+
+
+def fingerprint(shards: Sequence[ShardIndex]) -> str:
+    """Of all their bytes, in order; empty without any."""
+    if not shards:
+        return ""
+    return hashlib.sha256(" ".join(one.sha256 for one in shards).encode()).hexdigest()
+
+
+def described(shards: Sequence[ShardIndex]) -> str:
+    """What was trained on, for a card: numbers, names and licences, no places."""
+    parts = []
+    for one in shards:
+        settings = one.manifest.settings
+        licences = sorted({source.get("licence", "") for source in one.manifest.sources.values()})
+        what = settings.get("corpus") or f"the starter world (recipe {settings.get('recipe')})"
+        parts.append(f"{len(one):,} stored examples of {what} ({'; '.join(licences)})")
+    return ", ".join(parts)
+
+
+def stage_mixture(
+    config: TrainConfig,
+    stage: int,
+    tasks: Mapping[str, Callable[[], Task]],
+    vocabulary: Vocabulary,
+    shards: Sequence[ShardIndex],
+) -> Mixture | StoredMixture:
+    """The stream of a stage's examples: of the shards where there are any, else of the world."""
+    ratios, seed = config.stages[stage].ratios, _seed(config, stage)
+    if shards:
+        return StoredMixture(shards, ratios, seed)
+    return Mixture(tasks, ratios, vocabulary, seed, config.targets)
+
+
+def _seed(config: TrainConfig, stage: int) -> int:
+    return config.seed * 16 + stage
