@@ -48,11 +48,9 @@ def further_examples(ratios: Mapping[str, float], vocabulary: Vocabulary, each: 
 def style_and_subject(vocabulary: Vocabulary, index: int) -> Example:
     """The subject of one reference in the style of another: a combination held out of training."""
     rng = scene_rng(CASE_SEED + 100, index)
-    task, styles = all_tasks()["subject"](), []
-    while not styles:  # a photograph or clip art may be the only drawing of its concept
-        subject = task.example(rng, vocabulary).references[0]
-        shown = subject.picture.scene.placements[0]
-        styles = [style for style in vocabulary.styles_of(shown.concept) if style != shown.style]
+    subject = all_tasks()["subject"]().example(rng, vocabulary).references[0]
+    shown = subject.picture.scene.placements[0]
+    styles = [style for style in vocabulary.styles_of(shown.concept) if style != shown.style]
     style = styles[int(rng.random() * len(styles))]
     others = [name for name in vocabulary.concepts_of(style) if name != shown.concept]
     other = others[int(rng.random() * len(others))]

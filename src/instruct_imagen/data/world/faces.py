@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .artwork.faces import (
-    FACE_SETS,
     FACE_STYLES,
     HELD_OUT_PEOPLE,
     PEOPLE,
@@ -16,9 +15,13 @@ from .artwork.faces import (
 from .vocabulary import Face, VocabularyError
 
 __all__ = [
-    "FACE_SETS", "FACE_STYLES", "HELD_OUT_PEOPLE", "PEOPLE", "heldout_faces", "is_held_out",
+    "FACE_STYLES",
+    "HELD_OUT_PEOPLE",
+    "PEOPLE",
+    "heldout_faces",
+    "is_held_out",
     "training_faces",
-]  # fmt: skip
+]
 
 
 def training_faces(

@@ -26,6 +26,9 @@ CATEGORIES = (
 
 MIN_STYLES = 5
 
+PHOTOGRAPHIC_STYLES = ("photograph",)
+"""Styles whose pictures are photographs of things, not drawings."""
+
 _NAMES_OF = "fluent-emoji-flat"  # its category list covers the most names
 # Variants that differ in a small detail only, or are not drawings of a thing.
 _LEFT_OUT = re.compile(

@@ -101,7 +101,7 @@ _UNCOUNTED = frozenset(
     male female flat round square simple plain baby cartoon funny
     """.split()  # noqa: SIM905
 )
-_SINGULAR_S = re.compile(r"(ss|us|is|as|lens)$")
+_SINGULAR_S = re.compile(r"(ss|us|is|lens)$")
 
 
 def singular(word: str) -> str:

@@ -27,6 +27,7 @@ LARGEST = 150_000
 FILLED = (0.15, 0.9)
 """Share of its square that a drawing of one thing covers; a full picture covers more."""
 
+_FRAMED = 0.97  # of the box around it that a picture with a background covers
 # Folders of things. The others hold flags, maps, buttons, patterns and icons of programs.
 _THINGS = (
     "animals", "buildings", "containers", "education", "electronics", "food", "office", "people",
@@ -153,12 +154,13 @@ def _candidates(folder: Path, known: frozenset[str]) -> Iterator[tuple[str, Path
 
 
 def shows_one_thing(sprite: np.ndarray | None) -> bool:
-    """Whether a sprite (4, side, side) covers as much of its square as one thing does."""
+    """Whether a sprite (4, side, side) is cut out, as one thing is, and no full picture."""
     if sprite is None:
         return False
-    covered = float((sprite[3] > 127).mean())
-    corners = sprite[3][[0, 0, -1, -1], [0, -1, 0, -1]] > 127
-    return FILLED[0] <= covered <= FILLED[1] and int(corners.sum()) < 4
+    seen = sprite[3] > 127
+    if not FILLED[0] <= seen.mean() <= FILLED[1]:
+        return False
+    return float(seen[seen.any(axis=1)][:, seen.any(axis=0)].mean()) < _FRAMED
 
 
 def _draw(path: Path, side: int) -> np.ndarray | None:

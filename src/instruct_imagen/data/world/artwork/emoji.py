@@ -15,7 +15,9 @@ class Emoji:
 
     name: str = field(default="emoji", init=False)
     content: str = field(default="things in eleven styles of drawing", init=False)
-    get: str = field(default="npm, by itself when needed (apt install nodejs npm)", init=False)
+    get: str = field(
+        default="installed by npm when first needed (apt install nodejs npm)", init=False
+    )
 
     def find(self) -> Path | None:
         """See `base.Source`."""

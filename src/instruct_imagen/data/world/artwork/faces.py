@@ -17,13 +17,8 @@ from ..drawing import Box, draw_sprite
 from ..npm import WorldUnavailable, cache_folder, digest, install, program, run
 from ..sources import square_view
 
-FACE_SETS: dict[str, tuple[str, ...]] = {
-    "drawn": ("dicebear-adventurer", "dicebear-micah", "dicebear-open-peeps"),
-    "ink": ("dicebear-lorelei",),
-}
-"""The two sets of faces: in colour, and in black and white."""
-
-FACE_STYLES: tuple[str, ...] = tuple(style for styles in FACE_SETS.values() for style in styles)
+FACE_STYLES = ("dicebear-adventurer", "dicebear-micah", "dicebear-open-peeps", "dicebear-lorelei")
+"""Three in colour, one in black ink. The two tasks of faces take them in turn."""
 
 PEOPLE = range(0, 400)
 """Numbers of the people that training may see."""
@@ -160,7 +155,9 @@ class DiceBear:
 
     name: str = field(default="faces", init=False)
     content: str = field(default="people's faces in several expressions", init=False)
-    get: str = field(default="npm, by itself when needed (apt install nodejs npm)", init=False)
+    get: str = field(
+        default="installed by npm when first needed (apt install nodejs npm)", init=False
+    )
 
     def find(self) -> Path | None:
         """See `base.Source`."""

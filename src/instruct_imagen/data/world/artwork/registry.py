@@ -12,8 +12,6 @@ from .base import Drawings, Source
 SOURCES: Mapping[str, Source] = {
     module.SOURCE.name: module.SOURCE for module in (emoji, faces, stamps, clip_art)
 }
-PHOTOGRAPHIC_STYLES: tuple[str, ...] = (stamps.STYLE,)
-"""Styles whose sprites are photographs."""
 
 _STYLES_OF: Mapping[str, tuple[str, ...]] = {
     "faces": faces.FACE_STYLES,
