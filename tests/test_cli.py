@@ -230,8 +230,8 @@ def test_the_sources_are_listed(capsys):
 def test_a_packed_world_trains_and_exports_a_model_that_draws(tmp_path, capsys):
     settings = [
         "size=16", "channels=16,32", "head_dim=16", "batch_size=4", "concepts=12", "min_styles=8",
-        "people=2", "pretrain.images=4", "retrieval.images=4", "layouts.images=4", "subjects.images=4",
-        "instruct.images=4", f"out={tmp_path / 'run'}",
+        "people=2", "pretrain.images=4", "retrieval.images=4", "layouts.images=4",
+        "subjects.images=4", "instruct.images=4", f"out={tmp_path / 'run'}",
     ]  # fmt: skip
     main(["world", "pack", "starter", str(tmp_path / "world.zip"), *settings])
     assert "MB" in capsys.readouterr().out

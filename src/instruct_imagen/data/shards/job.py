@@ -146,7 +146,8 @@ def settings_of(job: ShardJob) -> dict[str, Any]:
     for example in examples_of(job, mixture, range(min(_PROBE, job.examples))):
         for name, content in members_of(example):
             digest.update(f"{name} {len(content)}\n".encode() + content)
-    pairs = json.dumps(job.vocabulary.pairs).encode()
+    faces = (face.pair for face in job.vocabulary.faces)
+    pairs = json.dumps((*job.vocabulary.pairs, *faces)).encode()
     photographs = job.photographs
     return {
         "recipe": job.recipe,
