@@ -33,8 +33,8 @@ def test_every_source_says_what_it_is_and_how_to_get_it() -> None:
     for name, source in SOURCES.items():
         assert source.name == name and source.content
         assert source.get and "\n" not in source.get
+        assert set(source.styles) <= set(STYLE_NAMES)
     assert PHOTOGRAPHIC_STYLES == (stamps.STYLE,)
-    assert {stamps.STYLE, clip_art.STYLE} <= set(STYLE_NAMES)
 
 
 def test_a_source_that_is_not_here_is_left_out_with_one_line(

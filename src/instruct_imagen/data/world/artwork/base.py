@@ -57,11 +57,13 @@ class Source(Protocol):
         name: As the setting `sources` has it.
         content: What kind of pictures it gives, in a few words.
         get: How to get it, in one line.
+        styles: What `read` gives, where it is whole.
     """
 
     name: str
     content: str
     get: str
+    styles: tuple[str, ...]
 
     def find(self) -> Path | None:
         """Its folder; None where it is not installed (nothing is installed here)."""

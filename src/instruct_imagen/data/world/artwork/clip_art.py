@@ -247,6 +247,7 @@ class OpenClipArt:
     name: str = field(default="clip_art", init=False)
     content: str = field(default="drawings of single things by many hands", init=False)
     get: str = field(default=f"apt install {PACKAGE}", init=False)
+    styles: tuple[str, ...] = field(default=(STYLE,), init=False)
 
     def find(self) -> Path | None:
         """See `base.Source`."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..sources import IconSet, artwork_folder, read_sets
+from ..sources import STYLES, IconSet, artwork_folder, read_sets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,7 @@ class Emoji:
     get: str = field(
         default="installed by npm when first needed (apt install nodejs npm)", init=False
     )
+    styles: tuple[str, ...] = field(default=STYLES, init=False)
 
     def find(self) -> Path | None:
         """See `base.Source`."""

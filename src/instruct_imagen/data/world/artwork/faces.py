@@ -158,6 +158,7 @@ class DiceBear:
     get: str = field(
         default="installed by npm when first needed (apt install nodejs npm)", init=False
     )
+    styles: tuple[str, ...] = field(default=FACE_STYLES, init=False)
 
     def find(self) -> Path | None:
         """See `base.Source`."""

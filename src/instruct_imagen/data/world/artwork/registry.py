@@ -13,12 +13,6 @@ SOURCES: Mapping[str, Source] = {
     module.SOURCE.name: module.SOURCE for module in (emoji, faces, stamps, clip_art)
 }
 
-_STYLES_OF: Mapping[str, tuple[str, ...]] = {
-    "faces": faces.FACE_STYLES,
-    "stamps": (stamps.STYLE,),
-    "clip_art": (clip_art.STYLE,),
-}
-
 
 def read_source(name: str) -> Mapping[str, Drawings]:
     """The drawings of a source by style; empty, with a line on stderr, where it is not here.
@@ -43,15 +37,14 @@ def read_styles(styles: Iterable[str]) -> dict[str, Drawings]:
     """The drawings of some styles, from whichever source has them.
 
     Raises:
-        WorldUnavailable: A source that has one of them is not here.
-        KeyError: No source has such a style.
+        WorldUnavailable: A source that has one of them is not here, or none has it.
     """
     wanted = set(styles)
     found: dict[str, Drawings] = {}
-    for name, own in _STYLES_OF.items():
-        if wanted & set(own):
-            found.update(SOURCES[name].read())
+    for name, source in SOURCES.items():
+        if name != emoji.SOURCE.name and wanted & set(source.styles):
+            found.update(source.read())
     drawn = wanted - set(found)
-    if drawn:
+    if drawn:  # only those: all of them take seconds to read
         found.update(emoji.read_sets(styles=sorted(drawn)))
     return {style: found[style] for style in sorted(wanted)}

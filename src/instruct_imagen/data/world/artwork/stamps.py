@@ -130,6 +130,7 @@ class Stamps:
     name: str = field(default="stamps", init=False)
     content: str = field(default="photographs of single things, cut out", init=False)
     get: str = field(default="apt install tuxpaint-stamps-default", init=False)
+    styles: tuple[str, ...] = field(default=(STYLE,), init=False)
 
     def find(self) -> Path | None:
         """See `base.Source`."""
