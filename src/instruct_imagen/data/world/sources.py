@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -213,9 +214,16 @@ def _plain_aliases(
 
 
 def read_sets(folder: Path | None = None, styles: Iterable[str] = STYLES) -> dict[str, IconSet]:
-    """Read several sets; installs the artwork first when no folder is given."""
-    at = install_artwork() if folder is None else folder
-    return {style: read_set(style, at) for style in styles}
+    """Read several sets; when no folder is given, installs the artwork and reads each set once."""
+    if folder is None:
+        return {style: _read_installed(style, install_artwork()) for style in styles}
+    return {style: read_set(style, folder) for style in styles}
+
+
+@lru_cache(maxsize=len(STYLES))
+def _read_installed(style: str, folder: Path) -> IconSet:
+    # What is installed never changes, and one set has a hundred megabytes.
+    return read_set(style, folder)
 
 
 def manifest(sets: Mapping[str, IconSet]) -> dict[str, dict[str, str]]:
