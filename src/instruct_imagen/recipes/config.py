@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from instruct_imagen.data.tasks.registry import all_tasks, training_tasks
 from instruct_imagen.data.world.artwork.faces import PEOPLE
 from instruct_imagen.data.world.artwork.registry import SOURCES
 
@@ -58,6 +59,8 @@ class TrainConfig:
         text_store: A folder that keeps encoded texts for later runs, which may share it; empty for
             none. Changes no result. A token takes its width in numbers of the encoder's dtype.
         max_markers: Highest k of ``[ref#k]``, at least `MARKERS`.
+        heldout_tasks: Lets stages draw the tasks that make a combination of the hold-out, such as
+            style + subject: for models that are to be used, not for zero-shot claims.
         min_styles: Concepts drawn in at least so many training styles.
         concepts: At most so many concepts, those with most styles first; 0 for all.
         categories: Of the concepts; empty for all.
@@ -132,6 +135,7 @@ class TrainConfig:
     text_dim: int = 384
     text_store: str = ""
     max_markers: int = 8
+    heldout_tasks: bool = False
     min_styles: int = 5
     concepts: int = 0
     categories: tuple[str, ...] = ()
@@ -177,8 +181,8 @@ class TrainConfig:
             raise RecipeError(problem)
 
 
-MARKERS = 3
-"""The most markers that a task uses: stage 1 has three neighbours in the context."""
+MARKERS = 5
+"""The most markers that a task uses: `many_conditions` has up to five conditions."""
 
 TARGETS = 2
 """The pictures of a cluster of stage 1 that are not in the context."""
@@ -259,6 +263,25 @@ def _problems(config: TrainConfig) -> Iterator[str]:
         yield f"stages {', '.join(names)} must have different names"
     if any(stage.images < 0 for stage in config.stages):
         yield "a stage's images must be 0 or more"
+    held = heldout_ratios(config.stages)
+    if held and not config.heldout_tasks:
+        stage, name = held[0]
+        yield (
+            f"stage {stage} draws {name}, a combination that is held out so that models can be "
+            "judged by it: set heldout_tasks=true for a model that is to be used, or leave it out"
+        )
+    if config.heldout_tasks and not held:
+        yield "heldout_tasks=true changes nothing, as no stage draws such a task: leave it out"
+
+
+def heldout_ratios(stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
+    """(stage, task) of each ratio above 0 of a task that is held out of training."""
+    return tuple(
+        (stage.name, name)
+        for stage in stages
+        for name, ratio in stage.ratios.items()
+        if ratio > 0 and name in all_tasks() and name not in training_tasks()
+    )
 
 
 def override(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:

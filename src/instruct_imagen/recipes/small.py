@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.recipes.config import Stage, TrainConfig
-from instruct_imagen.recipes.starter import LAYOUTS, SUBJECTS, starter
+from instruct_imagen.recipes.starter import LAYOUTS, PRETRAIN, SUBJECTS, starter
 
 
 def small() -> TrainConfig:
@@ -21,7 +21,7 @@ def small() -> TrainConfig:
         starter(),
         name="small",
         stages=(
-            Stage(name="pretrain", images=200_000, ratios={"text_to_image": 1.0}),
+            Stage(name="pretrain", images=200_000, ratios=PRETRAIN),
             Stage(name="retrieval", images=800_000, ratios={"retrieval": 0.5, "reproduce": 0.5}),
             Stage(name="layouts", images=500_000, ratios=LAYOUTS),
             Stage(name="subjects", images=2_500_000, ratios=SUBJECTS),

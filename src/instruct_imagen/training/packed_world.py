@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
 from instruct_imagen.data.photographs import Photographs
-from instruct_imagen.data.tasks.base import Task
+from instruct_imagen.data.tasks.base import Task, drawable
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas, Pair
 from instruct_imagen.data.world.faces import FACE_STYLES, is_held_out
@@ -137,6 +137,8 @@ def _used_tokens(config: TrainConfig, vocabulary: Vocabulary) -> set[int]:
     words = {word for concept in concepts for word in re.split(r"\W+", concept)}
     for number, task in enumerate(all_tasks().values()):
         made = task()
+        if not drawable(made, vocabulary):
+            continue
         for index in range(_SAMPLED_TEXTS // len(all_tasks())):
             example = made.example(scene_rng(config.seed + number, index), vocabulary)
             words.update(example.text.split())

@@ -9,7 +9,7 @@ from itertools import islice
 from torch.utils.data import DataLoader, Dataset
 
 from instruct_imagen.data.example import Example, without_instruction
-from instruct_imagen.data.mixture import Mixture
+from instruct_imagen.data.mixture import Mixture, drawable_ratios, left_out
 from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.recipes.config import TrainConfig
 from instruct_imagen.training.packed_world import World
@@ -68,6 +68,24 @@ def stage_stream(
         instruction=config.instruction,
     )
     return stream(examples, steps, world.encoder, workers=config.workers)
+
+
+def left_out_of(config: TrainConfig, world: World) -> tuple[str, ...]:
+    """A line for each task of a recipe that its world has not what it takes for.
+
+    Raises:
+        MixtureError: A stage has no other task.
+    """
+    stages = [stage for stage in config.stages if stage.images]
+    for stage in stages:
+        drawable_ratios(world.tasks, stage.ratios, world.vocabulary)
+    known = {
+        name: ratio
+        for stage in stages
+        for name, ratio in stage.ratios.items()
+        if ratio > 0 and name in world.tasks  # others are told by the mixture
+    }
+    return left_out(world.tasks, known, world.vocabulary)
 
 
 def stream(

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
 ARTICLES = ("a ", "an ", "the ", "some ", "one ", "")
-TWO_REFERENCES = 0.2
+REFERENCES = (0.6, 0.2, 0.12, 0.08)
+"""Shares of sets of one to four pictures of a subject."""
+
 WITH_COMPANION = 0.25
 WHITE_BACKGROUND = 0.6
 # How often the first picture faces as the target does. Nothing in the text tells, and what faces
@@ -102,17 +104,25 @@ class Subject:
     forms = (frozenset({"scene"}), frozenset({"subject", "caption"}))
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
-        """One or (20%) two pictures of an asset, and a scene with it, in 25% beside another."""
+        """One to four pictures of an asset, and a scene with it, in 25% beside another.
+
+        The pictures have different backgrounds and face left and right in turn.
+        """
         scene, subject, words = subject_scene(rng, vocabulary)
         flip = subject.flip if rng.random() < SAME_SIDE else not subject.flip
         avoid = scene.background.colours
-        portraits = [portrait(rng, subject.concept, subject.style, avoid=avoid, flip=flip)]
-        if rng.random() < TWO_REFERENCES:
-            avoid += portraits[0].background.colours
-            portraits.append(
-                portrait(rng, subject.concept, subject.style, avoid=avoid, flip=not flip)
-            )
+        portraits: list[Scene] = []
+        for _ in range(_count(rng)):
+            shown = portrait(rng, subject.concept, subject.style, avoid=avoid, flip=flip)
+            avoid, flip = (*avoid, *shown.background.colours), not flip
+            portraits.append(shown)
         return subject_example(rng, self, scene, subject, words, portraits)
+
+
+def _count(rng: np.random.Generator) -> int:
+    """How many pictures a set has, from 1."""
+    drawn = rng.random()
+    return 1 + sum(drawn >= sum(REFERENCES[:place]) for place in range(1, len(REFERENCES)))
 
 
 def subject_scene(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[Scene, Placement, str]:

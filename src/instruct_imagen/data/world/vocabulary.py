@@ -93,9 +93,13 @@ class Vocabulary:
     styles: tuple[str, ...] = field(init=False)
     _styles_of: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _concepts_of: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _people_of: Mapping[str, tuple[tuple[Face, ...], ...]] = field(
+        init=False, repr=False, compare=False
+    )
+    _parts: dict[tuple[str, ...], Vocabulary] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Index the pairs both ways."""
+        """Index the pairs both ways, and the faces by person."""
         styles_of: dict[str, list[str]] = {}
         concepts_of: dict[str, list[str]] = {}
         for concept, style in self.pairs:
@@ -108,6 +112,15 @@ class Vocabulary:
         fill(self, "styles", styles)
         fill(self, "_styles_of", {key: tuple(value) for key, value in styles_of.items()})
         fill(self, "_concepts_of", {key: tuple(value) for key, value in concepts_of.items()})
+        people: dict[str, dict[str, list[Face]]] = {}
+        for face in self.faces:
+            people.setdefault(face.style, {}).setdefault(face.person, []).append(face)
+        grouped = {
+            style: tuple(tuple(own) for own in persons.values())
+            for style, persons in people.items()
+        }
+        fill(self, "_people_of", grouped)
+        fill(self, "_parts", {})
 
     def styles_of(self, concept: str) -> tuple[str, ...]:
         """Styles in which a concept exists; empty for an unknown concept."""
@@ -116,6 +129,29 @@ class Vocabulary:
     def concepts_of(self, style: str) -> tuple[str, ...]:
         """Concepts that exist in a style; empty for an unknown style."""
         return self._concepts_of.get(style, ())
+
+    @property
+    def face_styles(self) -> tuple[str, ...]:
+        """Styles of the faces, in their order."""
+        return tuple(self._people_of)
+
+    def people_of(self, style: str) -> tuple[tuple[Face, ...], ...]:
+        """The faces of each person of a style of faces; empty for another style."""
+        return self._people_of.get(style, ())
+
+    def of_styles(self, styles: Sequence[str]) -> Vocabulary:
+        """The pairs of some styles alone, without faces; made once.
+
+        Raises:
+            VocabularyError: There are none.
+        """
+        wanted = tuple(styles)
+        if wanted not in self._parts:
+            pairs = tuple(pair for pair in self.pairs if pair[1] in wanted)
+            if not pairs:
+                raise VocabularyError(f"nothing is drawn in any of the styles {sorted(wanted)}")
+            self._parts[wanted] = Vocabulary(pairs, self.variety)
+        return self._parts[wanted]
 
 
 @lru_cache(maxsize=1)
