@@ -25,6 +25,7 @@ from instruct_imagen.data.tasks.base import drawable
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.scenes import scene_rng
+from instruct_imagen.data.world.sources import FIRST_STYLES
 from instruct_imagen.data.world.vocabulary import Vocabulary, heldout_vocabulary
 from instruct_imagen.evaluation.cases import CASE_SEED
 from instruct_imagen.recipes import recipe
@@ -119,8 +120,8 @@ def main() -> None:
     pipeline = InstructImagenPipeline.from_pretrained(chosen.model)
     pipeline.unet.to(memory_format=torch.channels_last)
     worlds = {
-        "trained concepts": recipe_vocabulary(recipe("starter")),
-        "held-out concepts": heldout_vocabulary(),
+        "trained concepts": recipe_vocabulary(recipe("starter"), FIRST_STYLES),
+        "held-out concepts": heldout_vocabulary(FIRST_STYLES),
     }
     figures: dict[str, Any] = {"commit": code_commit(), "examples a task": chosen.count}
     for title, vocabulary in worlds.items():

@@ -12,7 +12,7 @@ from instruct_imagen.data.tasks.base import drawable
 from instruct_imagen.recipes import override, recipe
 from instruct_imagen.training.build import recipe_vocabulary
 
-WORLD = ["concepts=12", "min_styles=8"]
+WORLD = ["concepts=12", "min_styles=8", "people=2"]
 
 
 def fails(capsys, *arguments):
@@ -51,7 +51,8 @@ def test_build_check_and_build_again(tmp_path, capsys):
     assert "(3 kept, 1 rebuilt)" in printed
     assert "seed=0, not 1" in fails(capsys, *build, *WORLD, "--seed", "1")
     assert "ratios=" in fails(capsys, *build, *WORLD, "--task", "styled")
-    assert "other vocabulary" in fails(capsys, *build, "concepts=13", "min_styles=8")
+    assert "other vocabulary" in fails(capsys, *build, *WORLD, "concepts=13")
+    assert "other vocabulary" in fails(capsys, *build, *WORLD, "people=3")
 
 
 def drawable_names():

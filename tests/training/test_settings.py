@@ -75,6 +75,8 @@ ELSEWHERE = {
     "sheet_every": "test_sheets_are_drawn_so_often",
     "minutes": "test_the_time_budget_ends_a_run_with_a_checkpoint",
     "out": "test_a_run_leaves_checkpoint_sheet_config_and_a_usable_pipeline",
+    "sources": "test_people_are_those_of_the_world",
+    "people": "test_people_are_those_of_the_world",
     "device": "test_wrong_input_is_one_line_and_status_2",
     "trackers": "test_a_run_leaves_a_page_with_its_curves_and_sheets_and_event_files",
     "text_store": "test_a_text_store_changes_no_result_of_a_run",

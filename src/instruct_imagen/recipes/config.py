@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from instruct_imagen.data.tasks.registry import all_tasks, training_tasks
+from instruct_imagen.data.world.artwork.faces import PEOPLE
+from instruct_imagen.data.world.artwork.registry import SOURCES
 
 
 class RecipeError(ValueError):
@@ -62,6 +64,10 @@ class TrainConfig:
         min_styles: Concepts drawn in at least so many training styles.
         concepts: At most so many concepts, those with most styles first; 0 for all.
         categories: Of the concepts; empty for all.
+        sources: Of what is drawn: ``emoji``, which must be there, ``faces``, ``stamps`` and
+            ``clip_art``. One that is not installed is left out, with a line on stderr; see
+            `instruct-imagen world sources`.
+        people: So many people of each style of faces.
         instruction: False trains on raw inputs, as the paper's multi-task baseline: captions in
             place of instructions, references without markers and texts ([Hu24] §5).
         seed: Of data, noise and initial weights.
@@ -104,7 +110,7 @@ class TrainConfig:
         out: Folder of the run.
         device: ``cpu``, ``cuda``, …
         world: A file of `instruct-imagen world pack`, made with the same size, min_styles,
-            concepts and categories; empty builds the world from its sources.
+            concepts, categories, sources and people; empty builds the world from its sources.
         init: A saved pipeline (a folder, or ``starter``) whose weights the run begins with; empty
             for weights drawn from the seed. Images are counted from 0 again.
         lora: Rank of the adapters on the attention's linear layers, which alone are trained, on top
@@ -135,6 +141,8 @@ class TrainConfig:
     min_styles: int = 5
     concepts: int = 0
     categories: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ("emoji", "faces")
+    people: int = 100
     instruction: bool = True
     seed: int = 0
     batch_size: int
@@ -188,7 +196,7 @@ NORM_GROUPS = 16
 _LOWEST = {
     "size": 1, "low_size": 0, "space_to_depth": 1, "layers": 1, "head_dim": 1,
     "attention_levels": 1, "text_dim": 1,
-    "max_markers": MARKERS, "min_styles": 1, "concepts": 0, "seed": 0, "batch_size": 1,
+    "max_markers": MARKERS, "min_styles": 1, "concepts": 0, "people": 1, "seed": 0, "batch_size": 1,
     "noises": 1, "targets": 1, "warmup_steps": 0,
     "accumulate": 1, "workers": 0, "skip_limit": 0,
     "decay_after": 0, "cooldown": 0, "checkpoint_every": 0, "sheet_every": 0, "minutes": 0,
@@ -211,6 +219,13 @@ def _problems(config: TrainConfig) -> Iterator[str]:
             yield f"{name}={getattr(config, name)} must lie in 0 to 1"
     if not 0 <= config.ema_decay < 1:
         yield f"ema_decay={config.ema_decay} must lie in 0 to below 1"
+    unknown = [name for name in config.sources if name not in SOURCES]
+    if unknown:
+        yield f"sources={','.join(unknown)} is unknown: use some of {', '.join(SOURCES)}"
+    if "emoji" not in config.sources or len(set(config.sources)) < len(config.sources):
+        yield f"sources={','.join(config.sources)} must have emoji, and none of them twice"
+    if config.people > len(PEOPLE):
+        yield f"people={config.people} must be at most {len(PEOPLE)}, those of training"
     if config.batch_size % config.noises:
         yield (
             f"noises={config.noises} must divide batch_size={config.batch_size}: "

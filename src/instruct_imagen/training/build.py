@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from instruct_imagen.data.tasks.base import Task
 from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import SIDE, Atlas
+from instruct_imagen.data.world.sources import STYLES
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
 from instruct_imagen.model.super_resolution import SuperResolutionUNet
 from instruct_imagen.model.text import TextEncoder
@@ -165,8 +166,12 @@ def _plain(setting: Any) -> Any:
     return json.loads(json.dumps(setting))
 
 
-def recipe_vocabulary(config: TrainConfig) -> Vocabulary:
+def recipe_vocabulary(config: TrainConfig, styles: Sequence[str] = STYLES) -> Vocabulary:
     """What a recipe's training may draw.
+
+    Args:
+        config: The recipe.
+        styles: Of the emoji; `FIRST_STYLES` for those that the shipped weights know.
 
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.
@@ -175,6 +180,9 @@ def recipe_vocabulary(config: TrainConfig) -> Vocabulary:
         min_styles=config.min_styles,
         categories=config.categories or None,
         limit=config.concepts or None,
+        sources=config.sources,
+        people=config.people,
+        styles=styles,
     )
 
 
@@ -188,7 +196,8 @@ def build_world(config: TrainConfig) -> tuple[Vocabulary, Atlas]:
     side = SIDE
     while side < config.size:
         side *= 2
-    return vocabulary, Atlas.build(vocabulary.pairs, side=side)
+    faces = tuple(face.pair for face in vocabulary.faces)
+    return vocabulary, Atlas.build((*vocabulary.pairs, *faces), side=side)
 
 
 def build_photographs(config: TrainConfig) -> Photographs | None:

@@ -45,7 +45,9 @@ def incompatible_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> 
     The lengths of stages may change, their order and ratios may not. A setting that did not exist
     when the run began was at its default.
     """
-    then = {field.name: field.default for field in dataclasses.fields(TrainConfig)} | dict(before)
+    defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
+    plain = {key: list(old) if isinstance(old, tuple) else old for key, old in defaults.items()}
+    then = plain | dict(before)
     found = [
         f"{key}: {then[key]}, now {value}"
         for key, value in now.items()

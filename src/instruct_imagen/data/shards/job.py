@@ -97,7 +97,8 @@ class ShardJob:
         for example in examples_of(self, mixture, range(min(_PROBE, self.examples))):
             for name, content in members_of(example):
                 digest.update(f"{name} {len(content)}\n".encode() + content)
-        pairs = json.dumps(self.vocabulary.pairs).encode()
+        faces = (face.pair for face in self.vocabulary.faces)
+        pairs = json.dumps((*self.vocabulary.pairs, *faces)).encode()
         photographs = self.photographs
         return {
             "recipe": self.recipe,

@@ -44,6 +44,13 @@ STYLE_NAMES: dict[str, str] = {
     "emojione-v1": "glossy emojione style",
     "emojione-monotone": "black ink style",
     "fxemoji": "simple firefox style",
+    "fluent-emoji": "glossy 3D fluent style",
+    "photograph": "photographic style",
+    "clip-art": "clip art style",
+    "dicebear-adventurer": "dicebear adventurer style",
+    "dicebear-micah": "dicebear micah style",
+    "dicebear-open-peeps": "dicebear open peeps style",
+    "dicebear-lorelei": "dicebear lorelei style",
     "flat": "plain flat style",
     "outline": "thin outline style",
 }
