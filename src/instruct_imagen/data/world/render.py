@@ -21,7 +21,8 @@ from instruct_imagen.devices import indices, sent
 
 from .atlas import Atlas
 from .lines import edge_map, sketch
-from .scenes import PALETTE
+from .looks import dressed
+from .palette import PALETTE
 
 if TYPE_CHECKING:
     from instruct_imagen.data.photographs import Photographs
@@ -106,7 +107,7 @@ def _layers(
     found = []
     for members, placements in _by_layer(scenes):
         rows = [atlas.row(asset.concept, asset.style) for asset in placements]
-        sprites = level[indices(rows, device)].float()
+        sprites = dressed(level, rows, placements, device).float()
         down, across = _weights(placements, size, level.shape[-1], device)
         with torch.autocast(torch.device(device).type, enabled=False):
             drawn = ((down[:, None] @ sprites).round() @ across.transpose(1, 2)[:, None]).round()
@@ -225,7 +226,8 @@ def asset_depths(scene: Scene) -> list[int]:
     for asset in scene.placements:
         foot = min(max(asset.y + asset.scale / 2, 0.0), 1.0)
         depths.append(max(round(110 + 140 * foot), depths[-1] + 15 if depths else 0))
-    return [min(depth, 255) for depth in depths]
+    # Where the brightest are cut off, they stay apart.
+    return [min(depth, 260 - 5 * left) for depth, left in zip(depths, range(len(depths), 0, -1))]
 
 
 def _depths(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str) -> Tensor:
