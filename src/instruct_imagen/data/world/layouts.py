@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .measures import measure
+from .palette import DARK_INK_STYLES
 from .vocabulary import Pair
 
 ONE_SCALES = (0.6, 0.92)
@@ -170,8 +171,13 @@ def _stack(
     ]
 
 
-def _behind(rng: np.random.Generator, assets: Sequence[Pair]) -> list[Spot]:
-    """One covers a part of the other, which stands a little farther away."""
+def _behind(rng: np.random.Generator, assets: Sequence[Pair]) -> list[Spot] | None:
+    """One covers a part of the other, which stands a little farther away; None for black ink.
+
+    Nobody could tell which of two black shapes is in front.
+    """
+    if assets[0][1] in DARK_INK_STYLES:
+        return None
     rear = int(rng.random() * 2)
     back, front = measure(*assets[rear]), measure(*assets[1 - rear])
     scales = between(rng, *_REAR), between(rng, *_FRONT)

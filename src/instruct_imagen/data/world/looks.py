@@ -26,7 +26,10 @@ _SINES = {0: 0, 15: 4240, 30: 8192, 45: 11585, 60: 14189, 75: 15826, 90: _ONE}
 
 _SHARES = 64  # of a sampled pixel, each way
 # Luminance -> (share of the colour, share of white), of 255; the rest is black. Straight between.
-_RAMP = ((0, 40, 0), (70, 165, 0), (140, 245, 0), (205, 225, 30), (238, 125, 130), (255, 0, 255))
+_RAMP = (
+    (0, 35, 0), (20, 60, 0), (60, 185, 0), (110, 235, 0), (150, 250, 5), (205, 225, 30),
+    (238, 125, 130), (255, 0, 255),
+)  # fmt: skip
 
 
 def dressed(

@@ -114,15 +114,15 @@ def code_of(sprite: np.ndarray) -> str:
 
 
 def _coloured(sprite: np.ndarray) -> float:
-    """Share of a drawing that is neither ink nor white: luminance between a fifth and nine tenths.
+    """Share of a drawing that is neither ink nor white: its luminance is between 0.16 and 0.86.
 
     Only that shows the colour of a tint.
     """
-    alpha = sprite[3].astype(int)
-    light = (54 * sprite[0].astype(int) + 183 * sprite[1] + 19 * sprite[2]) // 256
+    red, green, blue, alpha = sprite.astype(int)
+    light = (54 * red + 183 * green + 19 * blue) // 256
     solid = alpha >= _SOLID
     share = light[solid] / alpha[solid]
-    return float(((share > 0.16) & (share < 0.91)).mean())
+    return float(((share > 0.16) & (share < 0.86)).mean())
 
 
 def table_of(atlas: Atlas) -> dict[str, object]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from instruct_imagen.data.example import Placement, Scene
 
-from .measures import Measure, measure
+from .measures import measure
 
 RelationKind = Literal["left", "above", "on", "behind", "bigger"]
 
@@ -76,10 +76,11 @@ def shrunk(turn: int) -> float:
 
 
 def box_of(asset: Placement) -> Box:
-    """The box around an asset's drawing; of a turned one, the square that it may fill."""
-    known = measure(asset.concept, asset.style) if not asset.turn else Measure()
-    half = asset.scale / 2
-    wide, high = half * known.width, half * known.height
+    """The box around an asset's drawing; of a turned one, a square in its middle that it fills."""
+    known = measure(asset.concept, asset.style)
+    wide, high = asset.scale / 2 * known.width, asset.scale / 2 * known.height
+    if asset.turn % 180:
+        wide = high = shrunk(asset.turn) * min(wide, high)
     return Box(
         left=asset.x - wide, top=asset.y - high, right=asset.x + wide, bottom=asset.y + high
     )
@@ -138,7 +139,4 @@ def stands_on(upper: Placement, lower: Placement) -> bool:
         return False
     foot = upper.y + upper.scale / 2 * above.height
     top = lower.y - lower.scale / 2 * below.top
-    return (
-        abs(foot - top) <= _TOUCHING
-        and abs(upper.x - lower.x) <= 0.1 * lower.scale
-    )
+    return abs(foot - top) <= _TOUCHING and abs(upper.x - lower.x) <= 0.1 * lower.scale
