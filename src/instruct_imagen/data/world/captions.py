@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from instruct_imagen.data.example import Background, Placement, Scene
+from instruct_imagen.data.example import Placement, Scene
 
-from .nouns import article, described, plural
+from .nouns import article, caption_name, described, plural
 from .palette import STYLE_NAMES
 from .relations import RelationKind, relations
 
@@ -94,7 +94,7 @@ def caption(scene: Scene, rng: np.random.Generator, *, with_style: bool = True) 
         E.g. ``"an owl to the left of a taxi on a pink background, black ink style"``.
     """
     things = _things(scene, rng)
-    ground = background_words(scene.background, rng)
+    ground = background_words(scene, rng)
     first = rng.random() < GROUND_FIRST
     words = f"{ground}, {things}" if first else f"{things} {ground}"
     if not with_style:
@@ -106,12 +106,11 @@ def caption(scene: Scene, rng: np.random.Generator, *, with_style: bool = True) 
     return f"{words} in {style}" if order > 1 - STYLE_IN else f"{words}, {style}"
 
 
-def background_words(background: Background, rng: np.random.Generator) -> str:
+def background_words(scene: Scene, rng: np.random.Generator) -> str:
     """E.g. ``"on a pink background"``, ``"at the beach"``."""
+    background = scene.background
     if background.kind == "place":
-        from .places import place_phrases
-
-        phrases = place_phrases(background.place)
+        phrases = place_words(background.place, *(asset.concept for asset in scene.placements))
         return phrases[int(rng.random() * len(phrases))]
     before = "against" if rng.random() < 0.25 else "on"
     if background.kind == "plain":
@@ -119,6 +118,19 @@ def background_words(background: Background, rng: np.random.Generator) -> str:
         return f"{before} {article(colour)} {colour} background"
     first, second = background.colours
     return f"{before} a background from {first} to {second}"
+
+
+def place_words(place: str, *concepts: str) -> tuple[str, ...]:
+    """Wordings of a place, without those that name one of `concepts` too, if others are left.
+
+    Not "a cactus in a desert with a cactus": which one would be meant?
+    """
+    from .places import place_phrases
+
+    phrases = place_phrases(place)
+    names = [caption_name(concept) for concept in concepts]
+    alone = [one for one in phrases if not any(name in one for name in names)]
+    return tuple(alone) or phrases
 
 
 def _things(scene: Scene, rng: np.random.Generator) -> str:

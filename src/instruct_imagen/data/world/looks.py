@@ -119,7 +119,9 @@ def turned(sprite: Tensor, turn: int) -> Tensor:
     corner, down, across = (sent(part, sprite.device) for part in _places(side, turn % 360))
     width = side + 3
     rows = [
-        padded[:, corner + offset].mul_(_SHARES - across).add_(padded[:, corner + offset + 1] * across)
+        padded[:, corner + offset]
+        .mul_(_SHARES - across)
+        .add_(padded[:, corner + offset + 1] * across)
         for offset in (0, width)
     ]
     summed = rows[0] * (_SHARES - down) + rows[1] * down

@@ -81,9 +81,7 @@ def box_of(asset: Placement) -> Box:
     wide, high = asset.scale / 2 * known.width, asset.scale / 2 * known.height
     if asset.turn % 180:
         wide = high = shrunk(asset.turn) * min(wide, high)
-    return Box(
-        left=asset.x - wide, top=asset.y - high, right=asset.x + wide, bottom=asset.y + high
-    )
+    return Box(left=asset.x - wide, top=asset.y - high, right=asset.x + wide, bottom=asset.y + high)
 
 
 def relations(scene: Scene) -> tuple[Relation, ...]:

@@ -85,15 +85,20 @@ def instance_masks(scene: Scene, atlas: Atlas, size: int) -> Tensor:
         (assets, size, size) bool, from the farthest; a pixel belongs to the nearest asset that
         covers at least half of it.
     """
-    covers = torch.stack(
-        [sprites[0, 3] >= 128 for _, sprites in _layers([scene], atlas, size, "cpu")]
-    )
+    covers = covered(scene, atlas, size)
     nearer = torch.zeros(size, size, dtype=torch.bool)
     masks = torch.zeros_like(covers)
     for index in reversed(range(len(covers))):
         masks[index] = covers[index] & ~nearer
         nearer |= covers[index]
     return masks
+
+
+def covered(scene: Scene, atlas: Atlas, size: int) -> Tensor:
+    """Which pixels each asset covers at least half of, hidden or not: (assets, size, size) bool."""
+    return torch.stack(
+        [sprites[0, 3] >= 128 for _, sprites in _layers([scene], atlas, size, "cpu")]
+    )
 
 
 def _layers(

@@ -87,14 +87,13 @@ def sample_background(
     Args:
         rng: The only source of randomness.
         styles: Of the assets.
-        places: Share of backgrounds that are places. Black ink is not put into one: it would not
-            be seen before what is dark there.
+        places: Share of backgrounds that are places.
     """
     inky = any(style in DARK_INK_STYLES for style in styles)
-    if places and not inky and rng.random() < places:
+    if places and rng.random() < places:
         from .places import sample_place
 
-        return sample_place(rng)
+        return sample_place(rng, dark_ink=inky)
     names = _LIGHT if inky else _ALL
     first = names[int(rng.random() * len(names))]
     if rng.random() < _PLAIN:
