@@ -61,10 +61,7 @@ def arrange(rng: np.random.Generator, assets: Sequence[Pair]) -> list[Spot]:
         room = 1.0 - scale
         x, y = 0.5 + room * (rng.random() - 0.5), 0.5 + room * (rng.random() - 0.5)
         return [Spot(0, x, y, scale)]
-    if len(set(assets)) == 1:
-        layouts = _ALIKE[len(assets)]
-    else:
-        layouts = _DIFFERENT[len(assets)]
+    layouts = (_ALIKE if len(set(assets)) == 1 else _DIFFERENT)[len(assets)]
     kind = rng.random()
     for share, layout in layouts:
         kind -= share

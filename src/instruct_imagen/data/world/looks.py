@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -89,7 +90,7 @@ def _ramp(tint: str) -> Tensor:
     """(256, 3) int32: the colour of each luminance."""
     colour = np.array(PALETTE[tint], np.int64)
     table = np.empty((256, 3), np.int64)
-    for (low, *start), (high, *end) in zip(_RAMP, _RAMP[1:], strict=False):
+    for (low, *start), (high, *end) in pairwise(_RAMP):
         for light in range(low, high + 1):
             own, white = (
                 (a * (high - light) + b * (light - low)) // (high - low)
@@ -135,8 +136,8 @@ def _places(side: int, turn: int) -> tuple[Tensor, Tensor, Tensor]:
 
     Returns:
         Three of (side · side,): index of the upper left one of the four pixels that it lies
-        between, in a sprite with margins of one and two; shares of the lower and of the right ones, of
-        `_SHARES`.
+        between, in a sprite with margins of one and two; shares of the lower and of the right
+        ones, of `_SHARES`.
     """
     sine, cosine = _sine(turn), _sine(turn + 90)
     # Twice the distance from the centre, in pixels: whole numbers.

@@ -60,34 +60,37 @@ _SPELLED: dict[str, str] = {
 # Their drawings show no thing that can be counted, or their plurals are no English.
 _UNCOUNTED = frozenset(
     """
-    airplane-arrival airplane-departure american-football baguette-bread baseball basketball beach-with-umbrella biting-lip blossom bust-in-silhouette breast-feeding
-    bridge-at-night building-construction call-me-hand camera-with-flash canned-food
-    chart-increasing-with-yen cityscape cityscape-at-dusk cooking couch-and-lamp cricket-game custard
-    cyclone dango desert drop-of-blood eye eye-in-speech-bubble facepalming fork-and-knife
-    fork-and-knife-with-plate foggy front-facing-baby-chick ginger-root glass-of-milk
-    globe-showing-americas globe-showing-asia-australia globe-showing-europe-africa
-    globe-with-meridians green-salad hamsa hammer-and-pick hammer-and-wrench
-    hand-with-fingers-splayed hand-with-index-finger-and-thumb-crossed head-shaking-horizontally
-    head-shaking-vertically hear-no-evil-monkey herb horse-racing hot-beverage hourglass-done hourglass-not-done house
-    house-with-garden
-    hyacinth index-pointing-at-the-viewer index-pointing-up japanese-dolls joker lacrosse
-    leaf-fluttering-in-wind left-facing-fist link love-you-gesture magnifying-glass-tilted-left
-    magnifying-glass-tilted-right map-of-japan money-mouth-face
-    moon-viewing-ceremony motorway mountain-railway musical-note nail-polish national-park night-with-stars
-    notebook-with-decorative-cover nut-and-bolt ok-hand page-facing-up palm-down-hand palm-up-hand performing-arts
-    pile-of-poo pinched-fingers pool-8-ball pot-of-food railway-track rainbow
-    raised-back-of-hand right-facing-fist rolled-up-newspaper rolling-on-the-floor-laughing rosette rugby-football see-no-evil-monkey
-    selfie shallow-pan-of-food sheaf-of-rice sign-of-the-horns skull-and-crossbones snowman-without-snow
-    speak-no-evil-monkey speaker-high-volume speaker-low-volume squinting-face-with-tongue
-    star-struck sun-behind-cloud sun-behind-large-cloud sun-behind-rain-cloud
-    sun-behind-small-cloud sun-with-face suspension-railway sunrise sunrise-over-mountains sunset thumbs-down thumbs-up tongue
-    trackball umbrella-on-ground volleyball vulcan-salute water-wave wedding
+    airplane-arrival airplane-departure american-football baguette-bread baseball basketball
+    beach-with-umbrella biting-lip blossom breast-feeding bridge-at-night building-construction
+    bust-in-silhouette call-me-hand camera-with-flash canned-food chart-increasing-with-yen
+    cityscape cityscape-at-dusk cooking couch-and-lamp cricket-game custard cyclone dango desert
+    drop-of-blood eye eye-in-speech-bubble foggy fork-and-knife fork-and-knife-with-plate
+    front-facing-baby-chick ginger-root glass-of-milk globe-showing-americas
+    globe-showing-asia-australia globe-showing-europe-africa globe-with-meridians green-salad
+    hammer-and-pick hammer-and-wrench hamsa hand-with-fingers-splayed
+    hand-with-index-finger-and-thumb-crossed head-shaking-horizontally head-shaking-vertically
+    hear-no-evil-monkey herb horse-racing hot-beverage hourglass-done hourglass-not-done house
+    house-with-garden hyacinth index-pointing-at-the-viewer index-pointing-up japanese-dolls
+    joker lacrosse leaf-fluttering-in-wind left-facing-fist link love-you-gesture
+    magnifying-glass-tilted-left magnifying-glass-tilted-right map-of-japan money-mouth-face
+    moon-viewing-ceremony motorway mountain-railway musical-note nail-polish national-park
+    night-with-stars notebook-with-decorative-cover nut-and-bolt ok-hand page-facing-up
+    palm-down-hand palm-up-hand performing-arts pile-of-poo pinched-fingers pool-8-ball
+    pot-of-food railway-track rainbow raised-back-of-hand right-facing-fist rolled-up-newspaper
+    rolling-on-the-floor-laughing rosette rugby-football see-no-evil-monkey selfie
+    shallow-pan-of-food sheaf-of-rice sign-of-the-horns skull-and-crossbones
+    snowman-without-snow speak-no-evil-monkey speaker-high-volume speaker-low-volume
+    squinting-face-with-tongue star-struck sun-behind-cloud sun-behind-large-cloud
+    sun-behind-rain-cloud sun-behind-small-cloud sun-with-face sunrise sunrise-over-mountains
+    sunset suspension-railway thumbs-down thumbs-up tongue trackball umbrella-on-ground
+    volleyball vulcan-salute water-wave wedding
     """.split()  # noqa: SIM905
 )
 _PEOPLE_DOING = re.compile(r"^(man|woman|person)-.")
 _IRREGULAR = {
     "man": "men", "woman": "women", "person": "people", "child": "children", "mouse": "mice",
-    "die": "dice", "moai": "moai", "foot": "feet", "tooth": "teeth", "goose": "geese", "ox": "oxen", "leaf": "leaves",
+    "die": "dice", "moai": "moai",
+    "foot": "feet", "tooth": "teeth", "goose": "geese", "ox": "oxen", "leaf": "leaves",
     "wolf": "wolves", "knife": "knives", "scarf": "scarves", "deer": "deer", "moose": "moose",
     "bison": "bison", "squid": "squid", "shrimp": "shrimp", "cactus": "cacti",
     "potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "volcano": "volcanoes",
@@ -167,7 +170,7 @@ def takes_colour(concept: str) -> bool:
 @cache
 def takes_turn(concept: str) -> bool:
     """Whether "a tilted …" can be said: of things, not of "some fire" or "tennis"."""
-    named = concept in _PLURALS or not (concept in _BARE | _THE | _MASS)
+    named = concept in _PLURALS or concept not in _BARE | _THE | _MASS
     return named and not set(concept.split("-")) & _TURNED_ALREADY
 
 

@@ -232,7 +232,8 @@ def asset_depths(scene: Scene) -> list[int]:
         foot = min(max(asset.y + asset.scale / 2, 0.0), 1.0)
         depths.append(max(round(110 + 140 * foot), depths[-1] + 15 if depths else 0))
     # Where the brightest are cut off, they stay apart.
-    return [min(depth, 260 - 5 * left) for depth, left in zip(depths, range(len(depths), 0, -1))]
+    count = len(depths)
+    return [min(depth, 255 - 5 * (count - 1 - layer)) for layer, depth in enumerate(depths)]
 
 
 def _depths(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str) -> Tensor:
