@@ -128,9 +128,7 @@ def test_a_tinted_drawing_looks_like_its_colour(icon_sets: Mapping[str, IconSet]
     assert np.quantile(right, 0.02) > 0.45
 
 
-def test_measures_are_those_of_the_drawings(
-    icon_sets: Mapping[str, IconSet], atlas: Atlas
-) -> None:
+def test_measures_are_those_of_the_drawings(icon_sets: Mapping[str, IconSet], atlas: Atlas) -> None:
     """The committed table is what the installed artwork gives."""
     from instruct_imagen.data.world import measures
 
@@ -213,9 +211,7 @@ def test_every_annotation_follows_a_turn(vocabulary: Vocabulary, atlas: Atlas) -
         assert (found[0] != found[1]).any()
 
 
-def test_a_tint_changes_the_image_and_not_where_it_is(
-    vocabulary: Vocabulary, atlas: Atlas
-) -> None:
+def test_a_tint_changes_the_image_and_not_where_it_is(vocabulary: Vocabulary, atlas: Atlas) -> None:
     rng = scene_rng(0, 0)
     changed = 0
     for concept, style in vocabulary.pairs[:: max(len(vocabulary.pairs) // 40, 1)]:

@@ -240,8 +240,10 @@ def _scales(
 def _stack_and_others(rng: np.random.Generator, assets: Sequence[Pair]) -> list[Spot] | None:
     """One on another in a half of the frame, the one or two others in the other half."""
     order = _order(rng, len(assets))
+    if any(assets.count(assets[index]) > 1 for index in order[:2]):
+        return None  # what is alike is equally large
     stack = _stack(rng, assets, order[0], order[1], 0.9)
-    if stack is None or assets[order[0]] == assets[order[1]]:
+    if stack is None:
         return None
     low = stack[0].scale
     shift = 0.1 * rng.random()

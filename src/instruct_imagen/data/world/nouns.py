@@ -99,6 +99,7 @@ _IRREGULAR = {
 # What follows one of these belongs to the noun before it: "faces with tears of joy".
 _AFTER_NOUN = re.compile(r" (?:with|without|of|in|on|at|behind|over|decreasing|increasing)\b")
 _COLOURS = frozenset(word for name in PALETTE for word in name.split()) | {"grey", "gold", "silver"}
+_OTHER_NAMES = frozenset({"brown mushroom", "red envelope"})  # what is called so is another thing
 _TURNED_ALREADY = frozenset({"tilted", "upside", "horizontally", "vertically"})
 
 
@@ -165,6 +166,12 @@ def _plural_noun(noun: str) -> str:
 def takes_colour(concept: str) -> bool:
     """Whether "a blue …" can be said: not of names, nor of what has a colour in its name."""
     return concept not in _BARE | _THE and not set(concept.split("-")) & _COLOURS
+
+
+@cache
+def is_colour_of(tint: str, concept: str) -> bool:
+    """Whether the name with this colour is not the name of another concept."""
+    return f"{tint} {caption_name(concept)}" not in _OTHER_NAMES
 
 
 @cache

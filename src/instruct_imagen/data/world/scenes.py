@@ -11,7 +11,16 @@ from instruct_imagen.data.example import Background, Placement, Scene
 from .captions import caption
 from .layouts import arrange
 from .measures import measure
-from .nouns import article, caption_name, definite, plural, takes_colour, takes_turn, with_article
+from .nouns import (
+    article,
+    caption_name,
+    definite,
+    is_colour_of,
+    plural,
+    takes_colour,
+    takes_turn,
+    with_article,
+)
 from .palette import (
     DARK_COLOURS,
     DARK_INK_STYLES,
@@ -149,7 +158,7 @@ def sample_look(
     if turned and takes_turn(concept):
         turn = 180 if rng.random() < _UPSIDE_DOWN else _TILTS[int(rng.random() * len(_TILTS))]
     if tinted and can_be_tinted(concept, style):
-        tints = tints_on(background.colours)
+        tints = [one for one in tints_on(background.colours) if is_colour_of(one, concept)]
         tint = tints[int(rng.random() * len(tints))] if tints else ""
     return turn, tint
 
