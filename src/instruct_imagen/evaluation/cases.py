@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -48,6 +49,9 @@ def further_examples(ratios: Mapping[str, float], vocabulary: Vocabulary, each: 
 def style_and_subject(vocabulary: Vocabulary, index: int) -> Example:
     """The subject of one reference in the style of another: a combination held out of training."""
     rng = scene_rng(CASE_SEED + 100, index)
+    # A colour of its own would be a third thing to take over, and ink has none.
+    variety = replace(vocabulary.variety, turned=0, tinted=0)
+    vocabulary = replace(vocabulary, variety=variety)
     subject = all_tasks()["subject"]().example(rng, vocabulary).references[0]
     shown = subject.picture.scene.placements[0]
     styles = [style for style in vocabulary.styles_of(shown.concept) if style != shown.style]

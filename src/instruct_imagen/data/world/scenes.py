@@ -43,6 +43,7 @@ __all__ = [
     "TINTS",
     "TURNS",
     "article",
+    "can_be_tinted",
     "caption",
     "caption_name",
     "definite",
@@ -52,6 +53,7 @@ __all__ = [
     "sample_background",
     "sample_count",
     "sample_look",
+    "sample_others",
     "sample_scene",
     "scene_rng",
     "with_article",
@@ -145,6 +147,27 @@ def sample_assets(rng: np.random.Generator, vocabulary: Vocabulary) -> list[Pair
     return [(concept, style) for concept in chosen]
 
 
+def sample_others(rng: np.random.Generator, vocabulary: Vocabulary, *assets: Pair) -> list[Pair]:
+    """What comes into a scene besides the first of `assets`: none, or up to three in its style.
+
+    Together they are as many as `sample_count` says. No name is part of another, or of that of any
+    of `assets`, so that each can be spoken of.
+    """
+    style = assets[0][1]
+    concepts = vocabulary.concepts_of(style)
+    count = sample_count(rng, vocabulary.variety.most_assets) - 1
+    names = [caption_name(concept) for concept, _ in assets]
+    found: list[Pair] = []
+    for _ in range(count):
+        # One try each: where few concepts are left, there are fewer assets.
+        concept = concepts[int(rng.random() * len(concepts))]
+        name = caption_name(concept)
+        if not any(name in other or other in name for other in names):
+            names.append(name)
+            found.append((concept, style))
+    return found
+
+
 def sample_look(
     rng: np.random.Generator, vocabulary: Vocabulary, asset: Pair, background: Background
 ) -> tuple[int, str]:
@@ -175,7 +198,11 @@ def can_be_tinted(concept: str, style: str) -> bool:
 
 
 def sample_scene(
-    rng: np.random.Generator, vocabulary: Vocabulary, *, assets: Sequence[Pair] | None = None
+    rng: np.random.Generator,
+    vocabulary: Vocabulary,
+    *,
+    assets: Sequence[Pair] | None = None,
+    as_drawn: bool = False,
 ) -> Scene:
     """A scene of one to four assets.
 
@@ -184,6 +211,7 @@ def sample_scene(
         vocabulary: What may be drawn when `assets` is None, and how rich the scene is.
         assets: (concept, style) of each asset; the same one again is another of its kind, of the
             same size and look.
+        as_drawn: Nothing is turned or tinted, as where a style is to be seen.
 
     Raises:
         ValueError: for no assets or more than four.
@@ -195,7 +223,7 @@ def sample_scene(
     background = sample_background(rng, [style for _, style in chosen], places=variety.places)
     spots = arrange(rng, chosen)
     looks: dict[Pair, tuple[int, str]] = {}
-    if variety.turned or variety.tinted:
+    if (variety.turned or variety.tinted) and not as_drawn:
         for asset in dict.fromkeys(chosen):
             looks[asset] = sample_look(rng, vocabulary, asset, background)
     placements = []
