@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import get_args
 
@@ -19,12 +20,13 @@ from instruct_imagen.data.example import (
     Scene,
 )
 from instruct_imagen.data.world.atlas import Atlas, AtlasError
+from instruct_imagen.data.world.places import sample_place
 from instruct_imagen.data.world.render import (
     asset_depths,
     instance_masks,
     render_pictures,
 )
-from instruct_imagen.data.world.scenes import PALETTE
+from instruct_imagen.data.world.scenes import PALETTE, scene_rng
 from instruct_imagen.data.world.vocabulary import Vocabulary
 from tests.data.world.drawn import pixels_of, scene_on, scenes_of, two_deep
 
@@ -32,10 +34,12 @@ KINDS = get_args(PictureKind)
 
 
 def mixed_pictures(vocabulary: Vocabulary, count: int, seed: int = 0) -> list[Picture]:
-    """All kinds, interleaved."""
+    """All kinds, interleaved, every third on a place."""
+    scenes = scenes_of(vocabulary, count, seed)
+    rng = scene_rng(seed, count)
+    scenes[::3] = [replace(scene, background=sample_place(rng)) for scene in scenes[::3]]
     return [
-        with_lines(scene, KINDS[index % len(KINDS)], index)
-        for index, scene in enumerate(scenes_of(vocabulary, count, seed))
+        with_lines(scene, KINDS[index % len(KINDS)], index) for index, scene in enumerate(scenes)
     ]
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import groupby
 from pathlib import Path
 
-from instruct_imagen.data.corpora.base import EntryError, part_range
-from instruct_imagen.data.corpora.tars import Tars
+from instruct_imagen.data.corpora.base import part_range
+from instruct_imagen.data.corpora.tars import Sample
 from instruct_imagen.data.shards.layout import (
-    EXTENSIONS,
     Manifest,
     ShardEntry,
     ShardError,
@@ -18,6 +17,7 @@ from instruct_imagen.data.shards.layout import (
     read_manifest,
     sha256_of,
 )
+from instruct_imagen.data.shards.ustar import Member, content, members
 
 
 class ShardReader(Iterator[StoredExample]):
@@ -96,8 +96,7 @@ def read_shards(
 def check_shard(folder: Path, shard: ShardEntry) -> None:
     """Raises a `ShardError` unless a shard has the bytes that were written."""
     path = folder / shard.file
-    if not path.is_file():
-        raise ShardError(f"{path} is missing: `tasks build` with the same settings makes it again")
+    _check_there(path)
     if sha256_of(path) != shard.sha256:
         raise ShardError(
             f"{path} is damaged, its SHA-256 is not the manifest's: `tasks build` with the same "
@@ -105,18 +104,32 @@ def check_shard(folder: Path, shard: ShardEntry) -> None:
         )
 
 
+def _check_there(path: Path) -> None:
+    """Raises a `ShardError` unless a shard is a file."""
+    if not path.is_file():
+        raise ShardError(f"{path} is missing: `tasks build` with the same settings makes it again")
+
+
 def _of_shard(folder: Path, shard: ShardEntry, first: int, here: range) -> Iterator[StoredExample]:
     """Some examples of a shard whose first one has the index `first`."""
     path = folder / shard.file
-    entries = Tars(folder, [path], EXTENSIONS).entries(0, 1, here.start - first)
-    given = 0
-    for index, entry in zip(here, islice(entries, len(here)), strict=False):
-        if isinstance(entry, EntryError):
-            raise ShardError(f"{folder}: {entry}")
-        example = example_of(entry)
-        if example.index != index:
-            raise ShardError(f"{path} has the example {example.index} where {index} belongs")
-        given += 1
-        yield example
-    if given < len(here):
-        raise ShardError(f"{path} ends before the example {here[given]}: build it again")
+    _check_there(path)
+    index = first
+    with path.open("rb") as file:
+        for key, group in groupby(members(file, path), key=_key):
+            if index in here:
+                files = {one.name[len(key) + 1 :]: content(file, one, path) for one in group}
+                example = example_of(Sample(place=f"{path.stem}/{key}", files=files))
+                if example.index != index:
+                    raise ShardError(
+                        f"{path} has the example {example.index} where {index} belongs"
+                    )
+                yield example
+            index += 1
+            if index == here.stop:
+                return
+    raise ShardError(f"{path} ends before the example {index}: build it again")
+
+
+def _key(member: Member) -> str:
+    return member.name.partition(".")[0]

@@ -23,12 +23,13 @@ from .atlas import Atlas
 from .lines import edge_map, sketch
 from .looks import dressed
 from .palette import PALETTE
+from .places import draw_place, place_of
 
 if TYPE_CHECKING:
     from instruct_imagen.data.photographs import Photographs
 
 _STEPS = 128
-_GROUND = 90  # depth of the background at the bottom of the frame; 0 at the top
+_GROUND = 90  # depth of the background at the bottom of the frame; 0 at the horizon or the top
 
 
 def render_pictures(
@@ -174,17 +175,23 @@ def _compose(
 
 def _backgrounds(scenes: Sequence[Scene], size: int, device: torch.device | str) -> Tensor:
     """(N, 3, size, size) int32."""
-    ends = np.array(
-        [[PALETTE[s.background.colours[0]], PALETTE[s.background.colours[-1]]] for s in scenes],
-        dtype=np.int64,
-    )
+    # A place has no colours: it is painted over white.
+    named = [scene.background.colours or ("white",) for scene in scenes]
+    ends = np.array([[PALETTE[names[0]], PALETTE[names[-1]]] for names in named], dtype=np.int64)
     # Rows go from the first colour to the second in whole numbers, rounded.
     row = np.arange(size)[None, :, None]
     mixed = (2 * (ends[:, :1] * (size - 1 - row) + ends[:, 1:] * row) + size - 1) // (
         2 * max(size - 1, 1)
     )
     colours = sent(torch.from_numpy(mixed.astype(np.int32).transpose(0, 2, 1).copy()), device)
-    return colours[..., None].repeat(1, 1, 1, size)
+    canvas = colours[..., None].repeat(1, 1, 1, size)
+    rows = [row for row, scene in enumerate(scenes) if scene.background.kind == "place"]
+    if rows:
+        found = [scenes[row].background for row in rows]
+        drawn = np.stack([draw_place(one.place, one.variant, size) for one in found])
+        pixels = sent(torch.from_numpy(drawn), device)
+        canvas[indices(rows, device)] = pixels.permute(0, 3, 1, 2).int()
+    return canvas
 
 
 def _masks(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str) -> Tensor:
@@ -237,7 +244,10 @@ def asset_depths(scene: Scene) -> list[int]:
 
 
 def _depths(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str) -> Tensor:
-    """Near is bright; the background is a ground that rises away from the bottom of the frame."""
+    """Near is bright; the background is a ground that runs from the bottom of the frame away.
+
+    It ends at the horizon of a place, above which all is far, or at the top of the frame.
+    """
     canvas = _depth_canvas(scenes, _layers(scenes, atlas, size, device), size, device)
     return canvas.to(torch.uint8).expand(-1, 3, -1, -1)
 
@@ -249,8 +259,10 @@ def _depth_canvas(
     device: torch.device | str,
 ) -> Tensor:
     """(N, 1, size, size) int32."""
-    ground = torch.arange(size, dtype=torch.int32, device=device) * _GROUND // max(size - 1, 1)
-    canvas = ground[:, None].expand(len(scenes), 1, size, size).contiguous()
+    horizon = indices([_horizon(scene, size) for scene in scenes], device)[:, None]
+    below = (torch.arange(size, device=device) - horizon).clamp_(min=0)
+    ground = (below * _GROUND // (size - 1 - horizon).clamp_(min=1)).int()
+    canvas = ground[:, None, :, None].repeat(1, 1, 1, size)
     depths = [asset_depths(scene) for scene in scenes]
     for layer, (members, sprites) in enumerate(layers):
         own = [found[layer] for found in depths if len(found) > layer]
@@ -258,6 +270,12 @@ def _depth_canvas(
         alpha = sprites[:, 3:]
         canvas[members] = (near * alpha + canvas[members] * (255 - alpha) + 127) // 255
     return canvas
+
+
+def _horizon(scene: Scene, size: int) -> int:
+    """The row of pixels at which the ground begins, of 0 to `size`."""
+    background = scene.background
+    return round(place_of(background.place).ground * size) if background.kind == "place" else 0
 
 
 def _shown(layers: Sequence[tuple[Tensor, Tensor]], like: Tensor) -> Tensor:
