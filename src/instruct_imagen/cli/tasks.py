@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from instruct_imagen.data.shards.checking import Report
     from instruct_imagen.recipes import TrainConfig
 
-SHOWN = ("min_styles", "concepts", "categories", "world", "folder", "subject")
+SHOWN = (
+    "min_styles", "concepts", "categories", "most_assets", "places", "turned", "tinted",
+    "world", "folder", "subject",
+)  # fmt: skip
 """Settings of a recipe that change what its examples show and have no option here."""
 
 STREAM = (*SHOWN, "targets")

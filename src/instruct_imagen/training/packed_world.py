@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -23,12 +24,21 @@ from instruct_imagen.data.photographs import Photographs
 from instruct_imagen.data.tasks.base import Task
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
+from instruct_imagen.data.world.captions import WORDS
 from instruct_imagen.data.world.holdout import holdout
+from instruct_imagen.data.world.nouns import plural
+from instruct_imagen.data.world.palette import PALETTE
+from instruct_imagen.data.world.places import PLACES, place_phrases
 from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.data.world.vocabulary import MISDRAWN, Vocabulary
 from instruct_imagen.model.text import TextEncoder, starter_encoder_folder
 from instruct_imagen.recipes.config import RecipeError, TrainConfig
-from instruct_imagen.training.build import build_photographs, build_world, tasks_with
+from instruct_imagen.training.build import (
+    build_photographs,
+    build_world,
+    recipe_variety,
+    tasks_with,
+)
 
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
 _TOKENIZER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
@@ -122,14 +132,25 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
         "min_styles": config.min_styles,
         "concepts": config.concepts,
         "categories": list(config.categories),
+        **dataclasses.asdict(recipe_variety(config)),
     }
 
 
 def _used_tokens(config: TrainConfig, vocabulary: Vocabulary) -> set[int]:
-    """Token ids of every word of the world's texts, drawn widely, and of all concept names."""
+    """Token ids of every word of the world's texts, drawn widely, and of all names of concepts.
+
+    Plurals, colours and places are too rare to be met for certain.
+    """
     tokenizer = AutoTokenizer.from_pretrained(starter_encoder_folder())
     ids = {*tokenizer.all_special_ids, *tokenizer("this")["input_ids"]}
     words = {word for concept in vocabulary.concepts for word in re.split(r"\W+", concept)}
+    for phrase in (
+        *(name for concept in vocabulary.concepts if (name := plural(concept))),
+        *PALETTE,
+        *(phrase for place in PLACES for phrase in place_phrases(place)),
+        *WORDS,
+    ):
+        words.update(phrase.split())
     for number, task in enumerate(all_tasks().values()):
         made = task()
         for index in range(_SAMPLED_TEXTS // len(all_tasks())):
@@ -208,4 +229,5 @@ def read_packed_world(path: Path, config: TrainConfig, *, dtype: torch.dtype) ->
     for concept, style in atlas.pairs:
         if concept in held.concepts or style == held.style or (concept, style) in MISDRAWN:
             raise RecipeError(f"{path} holds the held-out {concept} ({style}): pack the world anew")
-    return World(atlas=atlas, vocabulary=Vocabulary(atlas.pairs), encoder=encoder)
+    vocabulary = Vocabulary(atlas.pairs, variety=recipe_variety(config))
+    return World(atlas=atlas, vocabulary=vocabulary, encoder=encoder)

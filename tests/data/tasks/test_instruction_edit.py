@@ -29,6 +29,7 @@ from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.captions import adjectives
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
 from instruct_imagen.data.world.nouns import described
+from instruct_imagen.data.world.places import PLACES
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.scenes import (
     DARK_COLOURS,
@@ -50,7 +51,7 @@ SHARES = {
     "plain": {**ALWAYS, "replace": 0.275, "add": 0.1375, "remove": 0.1375},
     "rich": {**ALWAYS, "tint": 0.1, "replace": 0.225, "add": 0.1125, "remove": 0.1125},
 }
-VARIETIES = {"plain": PLAIN, "rich": Variety(places=0, turned=0.2, tinted=0.3)}
+VARIETIES = {"plain": PLAIN, "rich": Variety(places=0.3, turned=0.2, tinted=0.3)}
 
 
 @pytest.fixture(scope="module", params=list(SHARES))
@@ -114,12 +115,19 @@ def test_one_thing_changes_and_all_kinds_of_change_occur(
     assert len({example.references[0].text for example in examples}) >= 6
 
 
-def test_a_new_background_is_the_one_that_is_said(examples: list[Example]) -> None:
+def test_a_new_background_is_the_one_that_is_said(examples: list[Example], variety: str) -> None:
     said: Counter[str] = Counter()
     for example in examples:
         if kind_of(example) != "recolour":
             continue
-        colours = example.target.scene.background.colours
+        background = example.target.scene.background
+        if background.kind == "place":
+            assert background.place != example.references[0].picture.scene.background.place
+            text = example.text.lower()
+            assert any(phrase in text for phrase in PLACES[background.place].phrases), example.text
+            said["place"] += 1
+            continue
+        colours = background.colours
         # The longest name first: "light blue" and not "blue".
         names = sorted(PALETTE, key=len, reverse=True)
         found = re.findall(r"\b(" + "|".join(names) + r")\b", example.text)
@@ -128,7 +136,8 @@ def test_a_new_background_is_the_one_that_is_said(examples: list[Example]) -> No
         said[example.target.scene.background.kind] += 1
         if {asset.style for asset in example.target.scene.placements} & DARK_INK_STYLES:
             assert not set(colours) & DARK_COLOURS
-    assert min(said["plain"], said["gradient"]) > 0.3 * said.total()
+    assert min(said["plain"], said["gradient"]) > 0.15 * said.total()
+    assert ("place" in said) == (VARIETIES[variety].places > 0)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +210,8 @@ def test_what_is_moved_goes_where_it_is_said(examples: list[Example]) -> None:
         beside |= {"above": other.y - new.y, "below": new.y - other.y}
         assert beside[side] > reach, example.text
         said[side] += 1
-    assert {"left", "right", "top", "bottom", "to the left of", "to the right of"} <= set(said)
+    assert {"left", "right", "top", "bottom", "above", "below"} <= set(said)
+    assert said["to the left of"] + said["to the right of"] > 0
 
 
 def test_what_is_coloured_gets_that_colour(training_world: Vocabulary) -> None:
@@ -276,6 +286,9 @@ def test_the_caption_describes_the_target(examples: list[Example]) -> None:
             name, several = caption_name(asset.concept), plural(asset.concept)
             assert name in example.caption or (several and several in example.caption)
         assert all(colour in example.caption for colour in target.background.colours)
+        if target.background.place:
+            phrases = PLACES[target.background.place].phrases
+            assert any(phrase in example.caption for phrase in phrases)
 
 
 def test_pictures_change_and_only_where_they_should(

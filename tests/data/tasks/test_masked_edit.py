@@ -42,7 +42,7 @@ from instruct_imagen.data.world.variety import Variety
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
 
 COUNT = 400
-RICH = Variety(places=0, turned=0.2, tinted=0.3)
+RICH = Variety(places=0.3, turned=0.2, tinted=0.3)
 World = tuple[Vocabulary, Atlas]
 
 

@@ -11,9 +11,10 @@ from torch.nn.functional import max_pool2d
 
 from instruct_imagen.data.example import Background, Placement, Scene
 from instruct_imagen.data.world.atlas import Atlas
-from instruct_imagen.data.world.captions import tilt_words
+from instruct_imagen.data.world.captions import WORDS, place_words, tilt_words
 from instruct_imagen.data.world.nouns import caption_name, plural
-from instruct_imagen.data.world.palette import STYLE_NAMES
+from instruct_imagen.data.world.palette import PALETTE, STYLE_NAMES
+from instruct_imagen.data.world.places import PLACES
 from instruct_imagen.data.world.scenes import caption, sample_scene, scene_rng
 from instruct_imagen.data.world.sources import STYLES
 from instruct_imagen.data.world.truth import GroundTruth, ground_truth
@@ -21,14 +22,15 @@ from instruct_imagen.data.world.variety import PLAIN, Variety
 from instruct_imagen.data.world.vocabulary import Vocabulary
 from tests.data.world.claims import Claims, Reader, Thing
 
-SEVERAL = Variety(places=0, turned=0.15, tinted=0.3)
+SEVERAL = Variety(places=0.4, turned=0.15, tinted=0.3)
 SIZE = 64
 
 
 def reader_of(vocabulary: Vocabulary) -> Reader:
     singular = {concept: caption_name(concept) for concept in vocabulary.concepts}
     several = {concept: name for concept in singular if (name := plural(concept)) is not None}
-    return Reader(singular, several, STYLE_NAMES.values())
+    phrases = [phrase for place in PLACES.values() for phrase in place.phrases]
+    return Reader(singular, several, STYLE_NAMES.values(), phrases)
 
 
 def looks_like(asset: Placement, thing: Thing) -> bool:
@@ -50,6 +52,9 @@ def check_what_is_there(scene: Scene, claims: Claims, words: str) -> None:
         seen += found
     assert sorted(seen) == list(range(len(scene.placements))), words
     assert claims.colours == scene.background.colours, words
+    place = scene.background.place
+    assert bool(claims.place) == bool(place), words
+    assert not place or claims.place in PLACES[place].phrases, words
     assert claims.style in ("", STYLE_NAMES[scene.placements[0].style]), words
 
 
@@ -78,7 +83,7 @@ def check_places(scene: Scene, claims: Claims, words: str) -> Counter[str]:
     return said
 
 
-@pytest.mark.parametrize("variety", [PLAIN, SEVERAL, Variety(places=0, turned=1, tinted=1)])
+@pytest.mark.parametrize("variety", [PLAIN, SEVERAL, Variety(places=1, turned=1, tinted=1)])
 def test_captions_are_true_of_the_placements(training_world: Vocabulary, variety: Variety) -> None:
     reader = reader_of(training_world)
     world = replace(training_world, variety=variety)
@@ -93,10 +98,12 @@ def test_captions_are_true_of_the_placements(training_world: Vocabulary, variety
         said += check_places(scene, claims, words)
         said.update(f"{thing.count}" for thing in claims.things if thing.count > 1)
         said.update(thing.tilt for thing in claims.things if thing.tilt)
+        said["place"] += bool(claims.place)
         said.update("tinted" for thing in claims.things if thing.tint)
     kinds = {"left", "sides", "near", "above", "on", "behind", "bigger", "2"}
     if variety.most_assets > 2:
-        kinds |= {"3", "4", "tilted", "upside-down", "tinted"}
+        kinds |= {"3", "4", "tilted", "upside-down", "tinted", "place"}
+    said = +said
     assert set(said) == kinds
     assert min(said.values()) >= 10
 
@@ -172,6 +179,15 @@ def test_few_wordings_for_one_scene(vocabulary: Vocabulary) -> None:
     assert len(styled) == 4 * 3
 
 
+def test_a_place_is_not_said_with_what_is_there_too() -> None:
+    """Not "a cactus in a desert with a cactus"."""
+    for place in PLACES.values():
+        assert set(place_words(place.name, "owl")) == set(place.phrases)
+    assert "in a desert with a cactus" in PLACES["desert"].phrases
+    left = place_words("desert", "owl", "cactus")
+    assert left and set(left) == {one for one in PLACES["desert"].phrases if "cactus" not in one}
+
+
 def test_the_style_comes_last_in_drawing(vocabulary: Vocabulary) -> None:
     """With it and without it, a caption says the rest in the same words."""
     for index in range(200):
@@ -180,6 +196,20 @@ def test_the_style_comes_last_in_drawing(vocabulary: Vocabulary) -> None:
         name = STYLE_NAMES[scene.placements[0].style]
         styled = caption(scene, scene_rng(5, index))
         assert styled in (f"{bare}, {name}", f"{name}: {bare}", f"{bare} in {name}")
+
+
+def test_every_word_is_known(vocabulary: Vocabulary) -> None:
+    """What packs the text encoder's words can rely on the list."""
+    names = [caption_name(concept) for concept in vocabulary.concepts]
+    names += [plural(concept) or "" for concept in vocabulary.concepts]
+    names += [*PALETTE, *STYLE_NAMES.values(), "a an some the and of"]
+    names += [phrase for place in PLACES.values() for phrase in place.phrases]
+    known = WORDS | {word for name in names for word in name.split()}
+    world = replace(vocabulary, variety=SEVERAL)
+    for index in range(1500):
+        rng = scene_rng(6, index)
+        words = caption(sample_scene(rng, world), rng)
+        assert {word.strip(",:") for word in words.split()} <= known, words
 
 
 def test_turns_are_named() -> None:

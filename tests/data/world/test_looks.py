@@ -31,7 +31,7 @@ from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabular
 from tests.data.world.drawn import pixels_of, scene_on, scenes_of
 
 KINDS = get_args(PictureKind)
-RICH = Variety(places=0, turned=0.5, tinted=0.5)
+RICH = Variety(places=0.3, turned=0.5, tinted=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from instruct_imagen.data.world.variety import Variety
 from instruct_imagen.data.world.vocabulary import Vocabulary
 from tests.data.world.drawn import scenes_of, two_deep
 
-RICH = Variety(places=0, turned=0.4, tinted=0.4)
+RICH = Variety(places=0.3, turned=0.4, tinted=0.4)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -146,7 +147,8 @@ def settings_of(job: ShardJob) -> dict[str, Any]:
     for example in examples_of(job, mixture, range(min(_PROBE, job.examples))):
         for name, content in members_of(example):
             digest.update(f"{name} {len(content)}\n".encode() + content)
-    pairs = json.dumps(job.vocabulary.pairs).encode()
+    drawn = [job.vocabulary.pairs, dataclasses.asdict(job.vocabulary.variety)]
+    pairs = json.dumps(drawn).encode()
     photographs = job.photographs
     return {
         "recipe": job.recipe,

@@ -38,6 +38,18 @@ _WORDINGS: dict[RelationKind, tuple[str, ...]] = {
     "behind": ("{a} behind {b}", "{b} in front of {a}"),
     "bigger": ("{a} bigger than {b}", "{a} larger than {b}", "{b} smaller than {a}"),
 }
+WORDS = frozenset(
+    word
+    for phrase in (
+        *_NUMBERS.values(),
+        *(wording for wordings in _WORDINGS.values() for wording in wordings),
+        "tilted upside-down against on in a background from to",
+    )
+    for word in phrase.split()
+    if "{" not in word
+)
+"""All words of captions besides names, colours, places and styles."""
+
 _SIDES, _NEAR = 3, 4  # of "left": the wording that tells sides of the frame, those that say near
 _NEAR_ENOUGH = 0.35  # how much higher one may be, and how wide the gap, to be next to the other
 _IN_MIDDLE = 0.06  # so near to the frame's middle nothing is on the left or on the right

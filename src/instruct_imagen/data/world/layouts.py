@@ -36,7 +36,7 @@ class Spot:
         x: Centre, as `Placement` has it.
         y: Centre.
         scale: Side of the square.
-        upright: It must not be turned: it stands on something, or carries it.
+        upright: It must not be turned: how it stands to another depends on its outline.
     """
 
     index: int
@@ -193,7 +193,8 @@ def _behind(rng: np.random.Generator, assets: Sequence[Pair]) -> list[Spot] | No
     spots = []
     for index, (x, y), scale in zip((rear, 1 - rear), offsets, scales, strict=True):
         x = x + moved[0]
-        spots.append(Spot(index, 1.0 - x if mirrored else x, y + moved[1], scale))
+        x = 1.0 - x if mirrored else x
+        spots.append(Spot(index, x, y + moved[1], scale, upright=True))
     return spots
 
 

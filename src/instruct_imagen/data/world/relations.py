@@ -76,11 +76,9 @@ def shrunk(turn: int) -> float:
 
 
 def box_of(asset: Placement) -> Box:
-    """The box around an asset's drawing; of a turned one, a square in its middle that it fills."""
+    """The box around an asset's drawing, which is upright or upside-down."""
     known = measure(asset.concept, asset.style)
     wide, high = asset.scale / 2 * known.width, asset.scale / 2 * known.height
-    if asset.turn % 180:
-        wide = high = shrunk(asset.turn) * min(wide, high)
     return Box(left=asset.x - wide, top=asset.y - high, right=asset.x + wide, bottom=asset.y + high)
 
 
@@ -91,7 +89,7 @@ def relations(scene: Scene) -> tuple[Relation, ...]:
     * ``above``: higher by as much, and neither left nor right of it.
     * ``on``: it stands with its foot on the middle of what lies under it, and is the smaller one.
     * ``behind``: drawn before the other, its foot higher, and partly covered: boxes share `HIDDEN`
-      or more of its own.
+      or more of its own. Not told of what is tilted, whose box is not known.
     * ``bigger``: as drawn, its side is at least `BIGGER` times that of the other.
     """
     assets = scene.placements
@@ -118,7 +116,8 @@ def _kinds(far: Placement, near: Placement) -> list[tuple[RelationKind, bool]]:
         found.append(("on", True))
     elif abs(down) >= apart:
         found.append(("above", down < 0))
-    if not found or found[0][0] == "left":
+    tilted = far.turn % 180 or near.turn % 180
+    if not tilted and (not found or found[0][0] == "left"):
         rear, front = box_of(far), box_of(near)
         if front.bottom > rear.bottom and front.common(rear).area >= HIDDEN * rear.area:
             found.append(("behind", False))
