@@ -13,7 +13,9 @@ from PIL import Image
 
 from instruct_imagen.data.example import EDGE_KINDS, Picture, PictureKind, Placement, Scene
 from instruct_imagen.data.world.atlas import Atlas
-from instruct_imagen.data.world.looks import dressed, tinted, turned
+from instruct_imagen.data.world.looks import dressed
+from instruct_imagen.data.world.looks import tinted as all_tinted
+from instruct_imagen.data.world.looks import turned as all_turned
 from instruct_imagen.data.world.measures import code_of, measure
 from instruct_imagen.data.world.relations import shrunk
 from instruct_imagen.data.world.render import render_pictures
@@ -32,6 +34,14 @@ from tests.data.world.drawn import pixels_of, scene_on, scenes_of
 
 KINDS = get_args(PictureKind)
 RICH = Variety(places=0.3, turned=0.5, tinted=0.5)
+
+
+def tinted(sprite: torch.Tensor, tint: str) -> torch.Tensor:
+    return all_tinted(sprite[None], [tint])[0]
+
+
+def turned(sprite: torch.Tensor, turn: int) -> torch.Tensor:
+    return all_turned(sprite[None], [turn])[0]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ _GRID_SCALES = (0.36, 0.46)
 _LARGE, _SMALL = (0.55, 0.62), (0.3, 0.36)
 _UNDER, _UPPER = (0.5, 0.6), (0.3, 0.44)
 _REAR, _FRONT = (0.52, 0.64), (0.42, 0.54)
-_HIDDEN_WIDTH = (0.38, 0.52)  # of the narrower one's width
+_HIDDEN_WIDTH = (0.48, 0.66)  # of the narrower one's width
 _SUNK = 0.012  # of the frame: so far a foot sinks into what it stands on
 
 

@@ -56,33 +56,39 @@ def dressed(
         if asset.turn or asset.tint:
             turn = (-asset.turn if asset.flip else asset.turn) % 360
             looks.setdefault((row, turn, asset.tint), []).append(place)
-    for (row, turn, tint), places in looks.items():
-        sprite = level[row]
-        if tint:
-            sprite = tinted(sprite, tint)
-        if turn:
-            sprite = turned(sprite, turn)
-        sprites[indices(places, device)] = sprite
+    if not looks:
+        return sprites
+    keys = list(looks)
+    made = level[indices([row for row, _, _ in keys], device)]
+    for number, change in ((2, tinted), (1, turned)):
+        chosen = [place for place, key in enumerate(keys) if key[number]]
+        if chosen:
+            members = indices(chosen, device)
+            made[members] = change(made[members], [keys[place][number] for place in chosen])
+    owners = [number for number, places in enumerate(looks.values()) for _ in places]
+    everywhere = [place for places in looks.values() for place in places]
+    sprites[indices(everywhere, device)] = made[indices(owners, device)]
     return sprites
 
 
-def tinted(sprite: Tensor, tint: str) -> Tensor:
-    """A sprite in shades of a colour.
+def tinted(sprites: Tensor, tints: Sequence[str]) -> Tensor:
+    """Sprites in shades of a colour each.
 
     Args:
-        sprite: (4, side, side) uint8, premultiplied.
-        tint: Name of the palette.
+        sprites: (K, 4, side, side) uint8, premultiplied.
+        tints: K names of the palette.
 
     Returns:
         The same shape; alpha is as it was.
     """
-    red, green, blue, alpha = (plane.int() for plane in sprite)
+    red, green, blue, alpha = sprites.int().unbind(1)
     light = (54 * red + 183 * green + 19 * blue) // 256
     straight = ((510 * light + alpha) // (2 * alpha).clamp(min=1)).clamp_(0, 255)
-    ramp = sent(_ramp(tint), sprite.device)
-    colours = ramp[straight.long()].movedim(-1, 0)
-    found = torch.cat([(colours * alpha + 127) // 255, alpha[None]])
-    return found.to(torch.uint8)
+    ramps = sent(torch.cat([_ramp(tint) for tint in tints]), sprites.device)
+    first = 256 * torch.arange(len(tints), device=sprites.device)[:, None, None]
+    colours = ramps[straight + first].movedim(-1, 1)
+    found = (colours * alpha[:, None] + 127) // 255
+    return torch.cat([found, alpha[:, None]], dim=1).to(torch.uint8)
 
 
 @lru_cache(maxsize=len(PALETTE))
@@ -100,34 +106,35 @@ def _ramp(tint: str) -> Tensor:
     return torch.from_numpy(table.clip(0, 255).astype(np.int32))
 
 
-def turned(sprite: Tensor, turn: int) -> Tensor:
-    """A sprite turned within its square.
+def turned(sprites: Tensor, turns: Sequence[int]) -> Tensor:
+    """Sprites turned within their squares.
 
     Args:
-        sprite: (4, side, side) uint8, premultiplied.
-        turn: Degrees anticlockwise, a multiple of 15.
+        sprites: (K, 4, side, side) uint8, premultiplied.
+        turns: K of degrees anticlockwise, multiples of 15.
 
     Returns:
-        The same shape; transparent where the turned drawing is not.
+        The same shape; transparent where a turned drawing is not.
 
     Raises:
-        ValueError: It is another angle.
+        ValueError: One is another angle.
     """
-    if turn % 15:
-        raise ValueError(f"turn={turn} must be a multiple of 15 degrees")
-    side = sprite.shape[-1]
-    padded = torch.nn.functional.pad(sprite, (1, 2, 1, 2)).flatten(1).int()
-    corner, down, across = (sent(part, sprite.device) for part in _places(side, turn % 360))
-    width = side + 3
-    rows = [
-        padded[:, corner + offset]
-        .mul_(_SHARES - across)
-        .add_(padded[:, corner + offset + 1] * across)
-        for offset in (0, width)
-    ]
-    summed = rows[0] * (_SHARES - down) + rows[1] * down
+    for turn in turns:
+        if turn % 15:
+            raise ValueError(f"turn={turn} must be a multiple of 15 degrees")
+    side, device = sprites.shape[-1], sprites.device
+    padded = torch.nn.functional.pad(sprites, (1, 2, 1, 2)).flatten(2).int()
+    places = zip(*(_places(side, turn % 360) for turn in turns), strict=True)
+    corner, down, across = (sent(torch.stack(part), device)[:, None] for part in places)
+    corner = corner.expand(-1, 4, -1)
+
+    def between(start: Tensor) -> Tensor:
+        left, right = padded.gather(2, start), padded.gather(2, start + 1)
+        return left * (_SHARES - across) + right * across
+
+    summed = between(corner) * (_SHARES - down) + between(corner + side + 3) * down
     half = _SHARES * _SHARES // 2
-    return ((summed + half) // (_SHARES * _SHARES)).to(torch.uint8).view_as(sprite)
+    return ((summed + half) // (_SHARES * _SHARES)).to(torch.uint8).view_as(sprites)
 
 
 @lru_cache(maxsize=48)
