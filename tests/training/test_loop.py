@@ -89,6 +89,9 @@ def test_a_packed_world_trains_like_the_real_one(tmp_path):
     real = Trainer(config)
     packed = Trainer(tiny(tmp_path / "packed", f"world={path}", "precision=fp32"))
     assert set(packed.world.vocabulary.pairs) == set(real.world.vocabulary.pairs)
+    assert packed.world.vocabulary.variety == real.world.vocabulary.variety
+    with pytest.raises(RecipeError, match=r"packed with places=0\.25, the recipe has 0\.5"):
+        Trainer(tiny(tmp_path / "other", f"world={path}", "places=0.5"))
     mixture = Mixture(all_tasks(), PAPER_RATIOS, real.world.vocabulary, seed=123)
     examples = mixture.examples(0, 50)
     pixels = [make_batch(examples, trainer.world.atlas, 16) for trainer in (real, packed)]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from instruct_imagen.recipes import TrainConfig
 
 SHOWN = (
-    "min_styles", "concepts", "categories", "sources", "people", "world", "folder", "subject",
+    "min_styles", "concepts", "categories", "most_assets", "places", "turned", "tinted", "sources",
+    "people", "world", "folder", "subject",
 )  # fmt: skip
 """Settings of a recipe that change what its examples show and have no option here."""
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from instruct_imagen.data.tasks.registry import all_tasks, training_tasks
 from instruct_imagen.data.world.artwork.faces import PEOPLE
 from instruct_imagen.data.world.artwork.registry import SOURCES
+from instruct_imagen.data.world.variety import MOST_ASSETS
 
 
 class RecipeError(ValueError):
@@ -68,6 +69,10 @@ class TrainConfig:
             ``clip_art``. One that is not installed is left out, with a line on stderr; see
             `instruct-imagen world sources`.
         people: So many people of each style of faces.
+        most_assets: Assets of a scene at most, 1 to 4; see `data.world.variety`.
+        places: Share of scenes whose background is a place.
+        turned: Share of assets that are turned, of those that can be.
+        tinted: Share of assets that are coloured anew, of those that can be.
         instruction: False trains on raw inputs, as the paper's multi-task baseline: captions in
             place of instructions, references without markers and texts ([Hu24] §5).
         seed: Of data, noise and initial weights.
@@ -143,6 +148,10 @@ class TrainConfig:
     categories: tuple[str, ...] = ()
     sources: tuple[str, ...] = ("emoji", "faces")
     people: int = 100
+    most_assets: int = 4
+    places: float = 0.25
+    turned: float = 0.1
+    tinted: float = 0.1
     instruction: bool = True
     seed: int = 0
     batch_size: int
@@ -196,14 +205,15 @@ NORM_GROUPS = 16
 _LOWEST = {
     "size": 1, "low_size": 0, "space_to_depth": 1, "layers": 1, "head_dim": 1,
     "attention_levels": 1, "text_dim": 1,
-    "max_markers": MARKERS, "min_styles": 1, "concepts": 0, "people": 1, "seed": 0, "batch_size": 1,
+    "max_markers": MARKERS, "min_styles": 1, "concepts": 0, "people": 1, "most_assets": 1,
+    "seed": 0, "batch_size": 1,
     "noises": 1, "targets": 1, "warmup_steps": 0,
     "accumulate": 1, "workers": 0, "skip_limit": 0,
     "decay_after": 0, "cooldown": 0, "checkpoint_every": 0, "sheet_every": 0, "minutes": 0,
     "lora": 0,
 }  # fmt: skip
 _ABOVE_ZERO = ("learning_rate", "gradient_clip", "timestep_shift")
-_SHARES = ("drop_both", "drop_context", "low_noise")
+_SHARES = ("drop_both", "drop_context", "low_noise", "places", "turned", "tinted")
 
 
 def _problems(config: TrainConfig) -> Iterator[str]:
@@ -231,6 +241,8 @@ def _problems(config: TrainConfig) -> Iterator[str]:
             f"noises={config.noises} must divide batch_size={config.batch_size}: "
             "each example is seen with so many draws of noise"
         )
+    if config.most_assets > MOST_ASSETS:
+        yield f"most_assets={config.most_assets} must be at most {MOST_ASSETS}"
     if config.targets > TARGETS:
         yield (
             f"targets={config.targets} must be 1 or {TARGETS}: "

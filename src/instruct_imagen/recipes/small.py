@@ -28,6 +28,7 @@ def small() -> TrainConfig:
             Stage(name="instruct", images=8_000_000, ratios=PAPER_RATIOS),
         ),
         size=64,
+        most_assets=4,
         channels=(96, 192, 320),
         attention_levels=2,
         batch_size=256,

@@ -64,6 +64,10 @@ def starter() -> TrainConfig:
         min_styles=8,
         concepts=400,
         categories=tuple(name for name in CATEGORIES if name != _LEFT_OUT),
+        most_assets=2,  # of four, each has eight pixels
+        places=0.25,
+        turned=0.1,
+        tinted=0.1,
         batch_size=32,
         noises=2,
         optimizer="muon",

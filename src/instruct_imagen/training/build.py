@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import SIDE, Atlas
 from instruct_imagen.data.world.sources import STYLES
+from instruct_imagen.data.world.variety import Variety
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
 from instruct_imagen.model.super_resolution import SuperResolutionUNet
 from instruct_imagen.model.text import TextEncoder
@@ -166,6 +168,16 @@ def _plain(setting: Any) -> Any:
     return json.loads(json.dumps(setting))
 
 
+def recipe_variety(config: TrainConfig) -> Variety:
+    """How rich the scenes of a recipe's training are."""
+    return Variety(
+        most_assets=config.most_assets,
+        places=config.places,
+        turned=config.turned,
+        tinted=config.tinted,
+    )
+
+
 def recipe_vocabulary(config: TrainConfig, styles: Sequence[str] = STYLES) -> Vocabulary:
     """What a recipe's training may draw.
 
@@ -176,7 +188,7 @@ def recipe_vocabulary(config: TrainConfig, styles: Sequence[str] = STYLES) -> Vo
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.
     """
-    return training_vocabulary(
+    vocabulary = training_vocabulary(
         min_styles=config.min_styles,
         categories=config.categories or None,
         limit=config.concepts or None,
@@ -184,6 +196,7 @@ def recipe_vocabulary(config: TrainConfig, styles: Sequence[str] = STYLES) -> Vo
         people=config.people,
         styles=styles,
     )
+    return replace(vocabulary, variety=recipe_variety(config))
 
 
 def build_world(config: TrainConfig) -> tuple[Vocabulary, Atlas]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -24,14 +25,23 @@ from instruct_imagen.data.shards.index import ShardIndex
 from instruct_imagen.data.tasks.base import Task, drawable
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas, Pair
+from instruct_imagen.data.world.captions import WORDS
 from instruct_imagen.data.world.faces import FACE_STYLES, is_held_out
 from instruct_imagen.data.world.holdout import holdout, named_like_heldout
+from instruct_imagen.data.world.nouns import plural
+from instruct_imagen.data.world.palette import PALETTE
+from instruct_imagen.data.world.places import PLACES, place_phrases
 from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.data.world.sources import STYLES
 from instruct_imagen.data.world.vocabulary import MISDRAWN, Face, Vocabulary
 from instruct_imagen.model.text import TextEncoder, starter_encoder_folder
 from instruct_imagen.recipes.config import RecipeError, TrainConfig
-from instruct_imagen.training.build import build_photographs, build_world, tasks_with
+from instruct_imagen.training.build import (
+    build_photographs,
+    build_world,
+    recipe_variety,
+    tasks_with,
+)
 from instruct_imagen.training.shards import fingerprint, open_shards
 
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
@@ -132,15 +142,26 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
         "categories": list(config.categories),
         "sources": list(config.sources),
         "people": config.people,
+        **dataclasses.asdict(recipe_variety(config)),
     }
 
 
 def _used_tokens(config: TrainConfig, vocabulary: Vocabulary) -> set[int]:
-    """Token ids of every word of the world's texts, drawn widely, and of all names."""
+    """Token ids of every word of the world's texts, drawn widely, and of all names.
+
+    Plurals, colours and places are too rare to be met for certain.
+    """
     tokenizer = AutoTokenizer.from_pretrained(starter_encoder_folder())
     ids = {*tokenizer.all_special_ids, *tokenizer("this")["input_ids"]}
     concepts = {*vocabulary.concepts, *(face.expression for face in vocabulary.faces)}
     words = {word for concept in concepts for word in re.split(r"\W+", concept)}
+    for phrase in (
+        *(name for concept in vocabulary.concepts if (name := plural(concept))),
+        *PALETTE,
+        *(phrase for place in PLACES for phrase in place_phrases(place)),
+        *WORDS,
+    ):
+        words.update(phrase.split())
     for number, task in enumerate(all_tasks().values()):
         made = task()
         if not drawable(made, vocabulary):
@@ -226,7 +247,7 @@ def read_packed_world(path: Path, config: TrainConfig, *, dtype: torch.dtype) ->
                 f"{path} was packed with {key}={given[key]}, the recipe has {value}: "
                 "pack it anew with the recipe's settings"
             )
-    vocabulary = _packed_vocabulary(atlas)
+    vocabulary = replace(_packed_vocabulary(atlas), variety=recipe_variety(config))
     for concept, style in _held_out(vocabulary):
         raise RecipeError(f"{path} holds the held-out {concept} ({style}): pack the world anew")
     return World(atlas=atlas, vocabulary=vocabulary, encoder=encoder)

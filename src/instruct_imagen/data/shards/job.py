@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,7 +99,8 @@ class ShardJob:
             for name, content in members_of(example):
                 digest.update(f"{name} {len(content)}\n".encode() + content)
         faces = (face.pair for face in self.vocabulary.faces)
-        pairs = json.dumps((*self.vocabulary.pairs, *faces)).encode()
+        variety = dataclasses.asdict(self.vocabulary.variety)
+        pairs = json.dumps([*self.vocabulary.pairs, *faces, variety]).encode()
         photographs = self.photographs
         return {
             "recipe": self.recipe,
