@@ -12,7 +12,7 @@ from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.tasks.base import drawable, load_templates
 from instruct_imagen.data.tasks.faces import styles_of_set
 from instruct_imagen.data.world.fallback import fallback_vocabulary
-from instruct_imagen.data.world.scenes import scene_rng
+from instruct_imagen.data.world.scenes import caption_name, scene_rng
 from instruct_imagen.data.world.vocabulary import Face, Vocabulary, VocabularyError
 from tests.data.people import EXPRESSIONS, STYLES, people
 
@@ -64,7 +64,7 @@ def test_texts_say_expression_and_background_and_mark_the_person(
             assert colour in example.caption
         assert example.caption.startswith(("a ", "an "))
         assert "[ref#1] person" in example.text
-        assert asset.concept not in example.text
+        assert caption_name(asset.concept) not in example.text
         assert {(one.marker, one.role) for one in example.references} == {(1, "face")}
 
 
