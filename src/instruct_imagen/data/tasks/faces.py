@@ -109,7 +109,7 @@ def _scene(rng: np.random.Generator, face: Face, avoid: tuple[str, ...]) -> Scen
     """The face alone and large; its background has none of the colours `avoid`."""
 
     def draw() -> Scene | None:
-        background = sample_background(rng)
+        background = sample_background(rng, (face.style,))
         if set(background.colours) & set(avoid):
             return None
         scale = SCALES[0] + (SCALES[1] - SCALES[0]) * rng.random()
