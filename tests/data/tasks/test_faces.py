@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.tasks.base import drawable, load_templates
 from instruct_imagen.data.tasks.faces import styles_of_set
 from instruct_imagen.data.world.fallback import fallback_vocabulary
-from instruct_imagen.data.world.scenes import scene_rng
+from instruct_imagen.data.world.scenes import caption_name, scene_rng
 from instruct_imagen.data.world.vocabulary import Face, Vocabulary, VocabularyError
 from tests.data.people import EXPRESSIONS, STYLES, people
 
@@ -62,9 +63,9 @@ def test_texts_say_expression_and_background_and_mark_the_person(
         assert not any(other in example.text.lower() for other in set(EXPRESSIONS) - {expression})
         for colour in example.target.scene.background.colours:
             assert colour in example.caption
-        assert example.caption.startswith(("a ", "an "))
+        assert re.search(rf"\ban? {expression} face\b", example.caption)
         assert "[ref#1] person" in example.text
-        assert asset.concept not in example.text
+        assert caption_name(asset.concept) not in example.text
         assert {(one.marker, one.role) for one in example.references} == {(1, "face")}
 
 

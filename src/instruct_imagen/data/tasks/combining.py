@@ -220,10 +220,14 @@ def _portraits(
 def _words_without_background(rng: np.random.Generator, scene: Scene) -> str:
     """A caption that leaves the background to a reference."""
     assets = sorted(scene.placements, key=lambda asset: asset.x)
-    if len(assets) == 2 and rng.random() < 0.5:
-        assets = list(scene.placements)
-        return " and ".join(with_article(asset.concept) for asset in assets)
-    return " to the left of ".join(with_article(asset.concept) for asset in assets)
+    names = [with_article(asset.concept) for asset in assets]
+    if len(assets) == 2:
+        first, second = assets
+        beside = second.x - first.x > (first.scale + second.scale) / 4
+        if not beside or rng.random() < 0.5:
+            names = [with_article(asset.concept) for asset in scene.placements]
+            return " and ".join(names)
+    return " to the left of ".join(names)
 
 
 def _values(

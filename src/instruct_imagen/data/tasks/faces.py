@@ -79,15 +79,15 @@ class FaceTask:
             shown.append(_scene(rng, face, avoid=avoid))
             avoid += shown[-1].background.colours
         expression = f"{target.expression} face"
-        place = _place_words(rng, scene)
-        words = f"{article(expression)} {expression}{place}"
+        whole = caption(scene, rng, with_style=False)
+        words = _renamed(whole, target, f"{article(expression)} {expression}")
         if rng.random() < EXPRESSION_FIRST:
-            marked = f"the {expression} of the {marker(1)} person{place}"
+            who = f"the {expression} of the {marker(1)} person"
         else:
-            marked = f"the {marker(1)} person with {article(expression)} {expression}{place}"
+            who = f"the {marker(1)} person with {article(expression)} {expression}"
         text = fill(
             pick(rng, load_templates(self.name, *self.forms)),
-            scene=marked,
+            scene=_renamed(whole, target, who),
             person=f"{marker(1)} person",
             caption=words,
         )
@@ -109,7 +109,7 @@ def _scene(rng: np.random.Generator, face: Face, avoid: tuple[str, ...]) -> Scen
     """The face alone and large; its background has none of the colours `avoid`."""
 
     def draw() -> Scene | None:
-        background = sample_background(rng)
+        background = sample_background(rng, (face.style,))
         if set(background.colours) & set(avoid):
             return None
         scale = SCALES[0] + (SCALES[1] - SCALES[0]) * rng.random()
@@ -127,7 +127,13 @@ def _scene(rng: np.random.Generator, face: Face, avoid: tuple[str, ...]) -> Scen
     return retry(draw, "background of other colours")
 
 
-def _place_words(rng: np.random.Generator, scene: Scene) -> str:
-    """What a caption says behind the name, e.g. ``" on a blue background"``."""
-    whole = caption(scene, rng, with_style=False)
-    return whole.removeprefix(with_article(scene.placements[0].concept))
+def _renamed(words: str, face: Face, name: str) -> str:
+    """A caption that calls a face `name`, in place of what an asset of its sprite is called.
+
+    Raises:
+        ValueError: The caption is not of this face.
+    """
+    before, found, after = words.partition(with_article(face.pair[0]))
+    if not found:
+        raise ValueError(f"caption {words!r} is not of the face {face.pair[0]!r}")
+    return f"{before}{name}{after}"
