@@ -22,7 +22,7 @@ def open_shards(config: TrainConfig) -> tuple[ShardIndex, ...]:
 
     Raises:
         RecipeError: They do not fit the recipe, or hold what is for evaluation alone.
-        ShardError: A folder is not finished, damaged, or lacks a task of a stage.
+        ShardError: A folder is not finished, or damaged.
     """
     found = tuple(index_shards(folder) for folder in config.shards)
     seen: dict[str, ShardIndex] = {}
@@ -34,10 +34,18 @@ def open_shards(config: TrainConfig) -> tuple[ShardIndex, ...]:
             )
         for problem in _problems(config, shards):
             raise RecipeError(f"shards={shards.folder} {problem}")
-    for number, stage in enumerate(config.stages):
-        if found and stage.images:
-            StoredMixture(found, stage.ratios, _seed(config, number))  # names what is lacking
     return found
+
+
+def check_stages(config: TrainConfig, vocabulary: Vocabulary, shards: Sequence[ShardIndex]) -> None:
+    """Raises unless shards, if there are any, have the tasks of all stages.
+
+    Raises:
+        ShardError: They lack one.
+    """
+    for number, stage in enumerate(config.stages):
+        if shards and stage.images:
+            stage_mixture(config, number, all_tasks(), vocabulary, shards)  # names what is lacking
 
 
 def _problems(config: TrainConfig, shards: ShardIndex) -> list[str]:
