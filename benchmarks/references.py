@@ -21,9 +21,11 @@ from instruct_imagen import InstructImagenPipeline
 from instruct_imagen.data.batch import make_batch
 from instruct_imagen.data.example import Example, without_instruction
 from instruct_imagen.data.mixture import PAPER_RATIOS
+from instruct_imagen.data.tasks.base import drawable
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.scenes import scene_rng
+from instruct_imagen.data.world.sources import FIRST_STYLES
 from instruct_imagen.data.world.vocabulary import Vocabulary, heldout_vocabulary
 from instruct_imagen.evaluation.cases import CASE_SEED
 from instruct_imagen.recipes import recipe
@@ -80,6 +82,8 @@ def measure(
     rows = {}
     for number, name in enumerate(name for name, ratio in PAPER_RATIOS.items() if ratio > 0):
         task = all_tasks()[name]()
+        if not drawable(task, vocabulary):
+            continue
         seed = CASE_SEED + 1000 + number
         examples = [task.example(scene_rng(seed, index), vocabulary) for index in range(count)]
         if not examples[0].references:
@@ -116,8 +120,8 @@ def main() -> None:
     pipeline = InstructImagenPipeline.from_pretrained(chosen.model)
     pipeline.unet.to(memory_format=torch.channels_last)
     worlds = {
-        "trained concepts": recipe_vocabulary(recipe("starter")),
-        "held-out concepts": heldout_vocabulary(),
+        "trained concepts": recipe_vocabulary(recipe("starter"), FIRST_STYLES),
+        "held-out concepts": heldout_vocabulary(FIRST_STYLES),
     }
     figures: dict[str, Any] = {"commit": code_commit(), "examples a task": chosen.count}
     for title, vocabulary in worlds.items():

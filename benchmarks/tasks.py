@@ -41,6 +41,7 @@ from instruct_imagen.data.shards.building import build_shards
 from instruct_imagen.data.shards.job import ShardJob, stored_examples
 from instruct_imagen.data.shards.layout import encode_picture, sha256_of, write_tar
 from instruct_imagen.data.shards.reading import read_shards
+from instruct_imagen.data.tasks.base import drawable
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
@@ -98,7 +99,9 @@ def turn(name: str, number: int, vocabulary: Vocabulary, atlas: Atlas, size: int
 def tasks(turns: int, vocabulary: Vocabulary, atlas: Atlas, size: int) -> dict[str, Any]:
     """All tasks in turns, after one to warm up."""
     times: dict[str, dict[str, list[float]]] = {
-        name: {part: [] for part in (*PARTS, "all", "bytes")} for name in all_tasks()
+        name: {part: [] for part in (*PARTS, "all", "bytes")}
+        for name, task in all_tasks().items()
+        if drawable(task(), vocabulary)
     }
     with tempfile.TemporaryDirectory() as folder:
         for number in range(turns + 1):

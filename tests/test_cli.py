@@ -216,11 +216,22 @@ def test_corpus_check_fails_in_one_line(tmp_path, capsys):
     assert "11 problems in 11 entries, 10 are tolerated" in error and "0.png: not an image" in error
 
 
+def test_the_sources_are_listed(capsys):
+    main(["world", "sources"])
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.partition(":")[0] for line in lines if not line.startswith(" ")]
+    assert names == ["emoji", "faces", "stamps", "clip_art"]
+    assert any("openmoji: 4,616 drawings, CC-BY-SA-4.0, OpenMoji" in line for line in lines)
+    for place, line in enumerate(lines):
+        if not line.startswith(" "):  # it is here and counted, or how to get it
+            assert "drawings in /" in lines[place + 1] or "not here yet: " in lines[place + 1]
+
+
 def test_a_packed_world_trains_and_exports_a_model_that_draws(tmp_path, capsys):
     settings = [
         "size=16", "channels=16,32", "head_dim=16", "batch_size=4", "concepts=12", "min_styles=8",
-        "pretrain.images=4", "retrieval.images=4", "layouts.images=4", "subjects.images=4",
-        "instruct.images=4", f"out={tmp_path / 'run'}",
+        "people=2", "pretrain.images=4", "retrieval.images=4", "layouts.images=4",
+        "subjects.images=4", "instruct.images=4", f"out={tmp_path / 'run'}",
     ]  # fmt: skip
     main(["world", "pack", "starter", str(tmp_path / "world.zip"), *settings])
     assert "MB" in capsys.readouterr().out

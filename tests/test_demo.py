@@ -16,6 +16,7 @@ from instruct_imagen.data.world.sources import WorldUnavailable
 
 TITLES = {
     "text_to_image", "edge_to_image", "mask_to_image", "depth_to_image", "sketch_to_image",
+    "text_to_image_art",
     "subject", "styled", "style_transfer", "style_and_subject",
 }  # fmt: skip
 

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
 from instruct_imagen.cli import main
 from instruct_imagen.data.shards.reading import read_shards
+from instruct_imagen.data.tasks import all_tasks
+from instruct_imagen.data.tasks.base import drawable
+from instruct_imagen.recipes import override, recipe
+from instruct_imagen.training.build import recipe_vocabulary
 
-WORLD = ["concepts=12", "min_styles=8"]
+WORLD = ["concepts=12", "min_styles=8", "people=2"]
 
 
 def fails(capsys, *arguments):
@@ -22,7 +28,10 @@ def test_build_check_and_build_again(tmp_path, capsys):
     out = tmp_path / "shards"
     build = ["tasks", "build", str(out), "--examples", "30", "--shard", "8", "--size", "16"]
     main([*build, *WORLD])
-    assert "30 examples in 4 shards" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "30 examples in 4 shards" in said.out
+    for name in {"face", "face_hq"} - drawable_names():
+        assert f"{name} is left out: the world has no " in said.err
     main(["tasks", "check", str(out)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "30 examples in 4 shards, every image decoded"
@@ -42,7 +51,23 @@ def test_build_check_and_build_again(tmp_path, capsys):
     assert "(3 kept, 1 rebuilt)" in printed
     assert "seed=0, not 1" in fails(capsys, *build, *WORLD, "--seed", "1")
     assert "ratios=" in fails(capsys, *build, *WORLD, "--task", "styled")
-    assert "other vocabulary" in fails(capsys, *build, "concepts=13", "min_styles=8")
+    assert "other vocabulary" in fails(capsys, *build, *WORLD, "concepts=13")
+    assert "other vocabulary" in fails(capsys, *build, *WORLD, "people=3")
+
+
+def drawable_names():
+    vocabulary = recipe_vocabulary(override(recipe("starter"), WORLD))
+    return {name for name, task in all_tasks().items() if drawable(task(), vocabulary)}
+
+
+def test_held_out_tasks_are_built_and_shown_to_evaluate(tmp_path, capsys):
+    build = ["tasks", "build", str(tmp_path / "out"), "--task", "many_conditions", "--size", "16"]
+    main([*build, "--examples", "6", *WORLD])
+    said = capsys.readouterr().err
+    assert said == "many_conditions is held out: these examples are to evaluate models by\n"
+    found = list(read_shards(tmp_path / "out"))
+    assert {one.task for one in found} == {"many_conditions"}
+    assert min(len({part.marker for part in one.references}) for one in found) >= 3
 
 
 def test_one_task_alone(tmp_path, capsys):
@@ -58,8 +83,12 @@ def test_one_task_alone(tmp_path, capsys):
 
 def test_preview_writes_a_sheet_of_each_task(tmp_path, capsys):
     main(["tasks", "preview", str(tmp_path / "sheets"), "--count", "2", "--size", "32", *WORLD])
-    paths = capsys.readouterr().out.split()
+    said = capsys.readouterr()
+    paths = said.out.split()
     assert len(paths) == len(list((tmp_path / "sheets").iterdir())) >= 11
+    assert {Path(path).stem for path in paths} == drawable_names()
+    for name in set(all_tasks()) - drawable_names():
+        assert f"{name} has no sheet: the world has no " in said.err
     # Two cells side by side, of a reference and a target of 128 pixels each.
     assert Image.open(tmp_path / "sheets" / "edge_to_image.png").width == 2 * (2 * 134 + 6) + 6
     one = tmp_path / "one.png"

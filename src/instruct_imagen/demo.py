@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from instruct_imagen.data.example import LINE_KINDS, Example, Picture
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
-from instruct_imagen.data.world.sources import WorldUnavailable
+from instruct_imagen.data.world.sources import FIRST_STYLES, WorldUnavailable
 from instruct_imagen.evaluation.cases import fixed_examples, to_instruction
 from instruct_imagen.images import load_image, save_png
 from instruct_imagen.instruction import Instruction
@@ -33,7 +33,7 @@ def demo_cases() -> tuple[list[tuple[str, Example]], Atlas]:
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.
     """
-    vocabulary = recipe_vocabulary(recipe("starter"))
+    vocabulary = recipe_vocabulary(recipe("starter"), FIRST_STYLES)
     cases = [(title, row[0]) for title, row in fixed_examples(vocabulary, each=1)]
     pictures = [
         picture

@@ -15,7 +15,7 @@ CONCEPTS = 24
 
 @pytest.fixture(scope="session")
 def icon_sets() -> Mapping[str, IconSet]:
-    """The ten sets of artwork, installed if they are not in the cache yet."""
+    """The eleven sets of artwork, installed if they are not in the cache yet."""
     return read_sets()
 
 
@@ -27,7 +27,7 @@ def training_world(icon_sets: Mapping[str, IconSet]) -> Vocabulary:
 
 @pytest.fixture(scope="session")
 def vocabulary(icon_sets: Mapping[str, IconSet]) -> Vocabulary:
-    """24 concepts in all nine training styles."""
+    """24 concepts in all ten training styles."""
     return training_vocabulary(limit=CONCEPTS, min_styles=8, sets=icon_sets)
 
 

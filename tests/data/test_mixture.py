@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,30 +16,114 @@ from instruct_imagen.data.mixture import (
     Mixture,
     MixtureError,
     assignment,
+    drawable_ratios,
     integer_weights,
+    left_out,
 )
 from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.world.vocabulary import Vocabulary
+from instruct_imagen.training.processes import Processes
+from instruct_imagen.training.stream import StepExamples
+from tests.data.people import people
 
 STYLES = ("twemoji", "fxemoji", "noto")
 WORDS = Vocabulary(
     tuple((concept, style) for concept in ("dog", "owl", "taxi") for style in STYLES)
 )
+PEOPLE = replace(WORDS, faces=people())
+DRAWS = 20_000
+TABLE_1 = {  # [Hu24] Table 1: the eleven data sets and their shares
+    "text_to_image": 0.15,
+    "text_to_image_art": 0.05,
+    "depth_to_image": 0.06,
+    "mask_to_image": 0.06,
+    "edge_to_image": 0.06,
+    "sketch_to_image": 0.02,
+    "subject": 0.30,
+    "face": 0.05,
+    "face_hq": 0.05,
+    "styled": 0.10,
+    "style_transfer": 0.10,
+}
 
 
 def mixture(ratios: dict[str, float] | None = None, seed: int = 0) -> Mixture:
     return Mixture(all_tasks(), PAPER_RATIOS if ratios is None else ratios, WORDS, seed)
 
 
-def test_paper_ratios_are_counted_in_the_stream() -> None:
-    drawn, stream = 20_000, mixture()  # making one takes longer than all the draws
-    counts = Counter(stream.task_at(index) for index in range(drawn))
-    shares = {"text_to_image": 0.20, "subject": 0.30, "styled": 0.10, "style_transfer": 0.10}
-    shares |= {f"{kind}_to_image": 0.06 for kind in ("edge", "mask", "depth")}
-    shares["sketch_to_image"] = 0.02
+def test_the_mixture_is_that_of_table_1() -> None:
+    assert {name: ratio for name, ratio in PAPER_RATIOS.items() if ratio > 0} == TABLE_1
+    assert sum(TABLE_1.values()) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("faces", [True, False])
+def test_paper_ratios_are_counted_in_the_stream(faces: bool) -> None:
+    stream = Mixture(all_tasks(), PAPER_RATIOS, PEOPLE if faces else WORDS, seed=0)
+    drawn = [stream.task_at(index) for index in range(DRAWS)]
+    shares = TABLE_1
+    if not faces:
+        kept = {name: share for name, share in TABLE_1.items() if not name.startswith("face")}
+        shares = {name: share / 0.90 for name, share in kept.items()}
+    counts = Counter(drawn)
     assert set(counts) == set(shares)
     for name, share in shares.items():
-        assert abs(counts[name] - share / 0.90 * drawn) <= 1
+        if faces:
+            assert counts[name] == round(share * DRAWS)
+        assert abs(counts[name] - share * DRAWS) <= 1
+        # In every window, whatever its length and place.
+        surplus = np.cumsum([0, *(task == name for task in drawn)]) - share * np.arange(DRAWS + 1)
+        assert surplus.max() - surplus.min() <= 2 + 1e-9
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_processes_share_the_stream_without_repeats(count: int) -> None:
+    batch, steps = 24, 5
+    stream = Mixture(all_tasks(), PAPER_RATIOS, PEOPLE, seed=2)
+    asked: list[int] = []
+    whole = stream.examples(0, batch * steps)
+    for rank in range(count):
+        processes = Processes(torch.device("cpu"))
+        processes.rank, processes.count = rank, count
+        share = processes.share(batch)
+        own = StepExamples(mixture=stream, count=batch, share=share, instruction=True)
+        for step in range(steps):
+            places = [step * batch + place for place in share]
+            assert own[step] == [whole[place] for place in places]
+            asked += places
+    assert sorted(asked) == list(range(batch * steps))
+
+
+def test_a_stream_that_begins_at_any_step_is_the_same() -> None:
+    stream = Mixture(all_tasks(), PAPER_RATIOS, PEOPLE, seed=2)
+    again = Mixture(all_tasks(), PAPER_RATIOS, PEOPLE, seed=2)
+    whole = stream.examples(0, 160)
+    for start in range(0, 160, 8):
+        assert again.examples(start, start + 8) == whole[start : start + 8]
+
+
+def test_what_the_world_lacks_is_left_out_and_named() -> None:
+    ratios = {"face": 0.25, "face_hq": 0.0, "styled": 0.5, "subject": 0.25}
+    assert drawable_ratios(all_tasks(), ratios, PEOPLE) == ratios
+    assert left_out(all_tasks(), ratios, PEOPLE) == ()
+    assert drawable_ratios(all_tasks(), ratios, WORDS) == {
+        "face_hq": 0.0,
+        "styled": 0.5,
+        "subject": 0.25,
+    }
+    assert left_out(all_tasks(), ratios, WORDS) == (
+        "face is left out: the world has no faces; the other tasks share its 0.25",
+    )
+    assert mixture(ratios).ratios == pytest.approx({"styled": 2 / 3, "subject": 1 / 3})
+    # One style of faces is one set; one expression a person is none.
+    alone = replace(WORDS, faces=people(("lone",)))
+    assert mixture_of(alone).ratios == {"face": 1.0}
+    for faces in ((), people(("lone",), each=1)[:1]):
+        with pytest.raises(MixtureError, match="face cannot be drawn: the world has no faces; giv"):
+            mixture_of(replace(WORDS, faces=faces))
+
+
+def mixture_of(vocabulary: Vocabulary) -> Mixture:
+    return Mixture(all_tasks(), {"face": 0.5, "face_hq": 0.5}, vocabulary, 0)
 
 
 def test_examples_are_of_the_announced_task() -> None:
@@ -131,8 +218,8 @@ def test_negative_index_is_refused() -> None:
 
 def test_integer_weights_are_exact_where_they_can_be() -> None:
     weights = integer_weights(PAPER_RATIOS, tuple(all_tasks()))
-    assert sum(weights.values()) == 45
-    assert weights["subject"] == 15
+    assert sum(weights.values()) == 100
+    assert weights["subject"] == 30
     assert integer_weights({"a": 1 / 3, "b": 2 / 3}, ("a", "b")) == {"a": 1, "b": 2}
 
 

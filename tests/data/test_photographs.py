@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
 from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.images import ImageError, load_image, to_square
+from tests.data.people import people
 
 SIZE = 16
 
@@ -146,7 +148,7 @@ def test_photographs_and_scenes_share_a_batch(tmp_path):
 def test_half_of_a_mixture_is_exactly_half():
     ratios = {**PAPER_RATIOS, "my_subject": sum(PAPER_RATIOS.values())}
     tasks = {**all_tasks(), "my_subject": lambda: MySubject("clay dog", ("a clay dog",) * 3)}
-    mixture = Mixture(tasks, ratios, fallback_vocabulary(), seed=3)
+    mixture = Mixture(tasks, ratios, replace(fallback_vocabulary(), faces=people()), seed=3)
     assert mixture.ratios["my_subject"] == 0.5
     drawn = mixture.examples(0, 1000)
     own = [example for example in drawn if isinstance(example.target, Photograph)]

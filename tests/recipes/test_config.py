@@ -45,7 +45,7 @@ def test_settings_are_read_by_their_type():
         ("low_size=12", "low_size=12 must be a half, a third"),
         ("low_noise=1.5", "lie in 0 to 1"),
         ("low_noise=0.5", "low_noise=0.5 is used by upscalers alone"),
-        ("max_markers=2", "3 or more"),
+        ("max_markers=4", "5 or more"),
         ("seed=-1", "0 or more"),
         ("noises=0", "noises=0 must be 1 or more"),
         ("targets=3", "targets=3 must be 1 or 2"),

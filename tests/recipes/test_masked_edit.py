@@ -13,7 +13,10 @@ from instruct_imagen.recipes import Stage, recipe
 from instruct_imagen.training.loop import Trainer
 from tests.training.runs import tiny
 
-SMALL = ["size=16", "channels=16,32", "head_dim=16", "batch_size=4", "concepts=12", "min_styles=8"]
+SMALL = [
+    "size=16", "channels=16,32", "head_dim=16", "batch_size=4", "concepts=12", "min_styles=8",
+    "people=2",
+]  # fmt: skip
 STAGE_1 = ["layouts.images=0", "subjects.images=0", "instruct.images=0"]
 
 

@@ -23,7 +23,7 @@ from instruct_imagen.training.loop import Trainer
 
 TINY = [
     "size=16", "channels=16,32", "head_dim=16", "batch_size=4", "concepts=12", "min_styles=8",
-    "warmup_steps=2", "sheet_every=0", "checkpoint_every=0",
+    "people=2", "warmup_steps=2", "sheet_every=0", "checkpoint_every=0",
     "pretrain.images=8", "retrieval.images=8", "layouts.images=8", "subjects.images=8",
     "instruct.images=8",
 ]  # fmt: skip

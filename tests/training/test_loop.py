@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
 
 from instruct_imagen.data.batch import make_batch
-from instruct_imagen.data.mixture import PAPER_RATIOS, Mixture
+from instruct_imagen.data.mixture import PAPER_RATIOS, Mixture, MixtureError
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.pipeline import InstructImagenPipeline, ModelError
-from instruct_imagen.recipes import RecipeError, override, recipe
+from instruct_imagen.recipes import RecipeError, Stage, override, recipe
 from instruct_imagen.training import checkpoint, loop
 from instruct_imagen.training.build import build_model, build_optimizer, initial_weights
 from instruct_imagen.training.checkpoint import CheckpointError
@@ -19,6 +20,7 @@ from instruct_imagen.training.export import export
 from instruct_imagen.training.loop import Trainer
 from instruct_imagen.training.packed_world import pack_world
 from instruct_imagen.training.settings import learning_rate
+from instruct_imagen.training.stream import left_out_of
 from tests.training.runs import tiny
 
 
@@ -87,6 +89,9 @@ def test_a_packed_world_trains_like_the_real_one(tmp_path):
     real = Trainer(config)
     packed = Trainer(tiny(tmp_path / "packed", f"world={path}", "precision=fp32"))
     assert set(packed.world.vocabulary.pairs) == set(real.world.vocabulary.pairs)
+    assert packed.world.vocabulary.variety == real.world.vocabulary.variety
+    with pytest.raises(RecipeError, match=r"packed with places=0\.25, the recipe has 0\.5"):
+        Trainer(tiny(tmp_path / "other", f"world={path}", "places=0.5"))
     mixture = Mixture(all_tasks(), PAPER_RATIOS, real.world.vocabulary, seed=123)
     examples = mixture.examples(0, 50)
     pixels = [make_batch(examples, trainer.world.atlas, 16) for trainer in (real, packed)]
@@ -283,3 +288,20 @@ def test_compile_without_a_compiler_says_so_at_once(tmp_path, monkeypatch):
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(RecipeError, match=r"compile=true needs a C\+\+ compiler"):
         Trainer(tiny(tmp_path / "run", "compile=true"))
+
+
+def test_what_the_world_lacks_is_said_before_the_training(tmp_path):
+    trainer = Trainer(tiny(tmp_path / "run"))
+    assert trainer.left_out == left_out_of(trainer.config, trainer.world)
+    world = replace(trainer.world, vocabulary=replace(trainer.world.vocabulary, faces=()))
+    assert left_out_of(trainer.config, world) == (
+        "face is left out: the world has no faces; the other tasks share its 0.05",
+        "face_hq is left out: the world has no second set of faces; the other tasks share its 0.05",
+    )
+    alone = Stage(name="instruct", images=8, ratios={"face": 1.0})
+    config = replace(trainer.config, stages=(*trainer.config.stages[:-1], alone))
+    with pytest.raises(MixtureError, match="face cannot be drawn: the world has no faces"):
+        left_out_of(config, world)
+    # Not where the stage is skipped.
+    skipped = replace(config, stages=(*config.stages[:-1], replace(alone, images=0)))
+    assert left_out_of(skipped, world) == ()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from instruct_imagen import InstructImagenPipeline, Instruction, SuperResolutionPipeline
 from instruct_imagen.data.mixture import PAPER_RATIOS
+from instruct_imagen.evaluation.cases import fixed_examples
 from instruct_imagen.pipeline import ModelError, saved_pipeline
 from instruct_imagen.recipes import Stage
 from instruct_imagen.training.draws import draw
@@ -31,7 +32,8 @@ def small(folder, *settings, images=16):
 def test_a_run_leaves_a_sheet_and_a_pipeline_that_enlarges(tmp_path, context):
     trainer = Trainer(small(tmp_path / "run", context))
     sheet = trainer.run()
-    rows = len(PAPER_RATIOS)  # reproduce is none of them, style + subject is one more
+    rows = len(fixed_examples(trainer.world.vocabulary, each=1))
+    assert rows >= 10
     assert Image.open(sheet).size == (4 * (7 * 64 + 6), 12 + rows * (64 + 12))
     export(trainer, tmp_path / "exported")
     export(trainer, tmp_path / "exported")  # in place of the first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from instruct_imagen.data.shards.checking import Report
     from instruct_imagen.recipes import TrainConfig
 
-SHOWN = ("min_styles", "concepts", "categories", "world", "folder", "subject")
+SHOWN = (
+    "min_styles", "concepts", "categories", "most_assets", "places", "turned", "tinted", "sources",
+    "people", "world", "folder", "subject",
+)  # fmt: skip
 """Settings of a recipe that change what its examples show and have no option here."""
 
 STREAM = (*SHOWN, "targets")
@@ -130,6 +134,8 @@ def build_command(chosen: argparse.Namespace) -> None:
             print(f"{chosen.out / made.entry.file} was damaged and is made again")
 
     manifest = build_shards(chosen.out, job, workers=chosen.workers, report=report)
+    for line in job.remarks():
+        print(line, file=sys.stderr)
     size = sum(shard.bytes for shard in manifest.shards)
     print(
         f"{chosen.out}: {manifest.examples:,} examples in {len(manifest.shards):,} shards, "
@@ -215,6 +221,7 @@ def _annotators(given: Sequence[str]) -> dict[str, Annotator]:
 def preview_command(chosen: argparse.Namespace) -> None:
     """Writes contact sheets."""
     from instruct_imagen.data.task_sheet import pairs_of, task_sheet
+    from instruct_imagen.data.tasks.base import drawable
     from instruct_imagen.data.world.atlas import SIDE, Atlas
     from instruct_imagen.data.world.scenes import scene_rng
     from instruct_imagen.images import save_png
@@ -239,6 +246,9 @@ def preview_command(chosen: argparse.Namespace) -> None:
         raise UsageError(f"unknown task '{chosen.task}': use one of {', '.join(sorted(tasks))}")
     for name in [chosen.task] if chosen.task else tasks:
         task = tasks[name]()
+        if not (chosen.task or drawable(task, vocabulary)):
+            print(f"{name} has no sheet: the world has no {task.needs}", file=sys.stderr)
+            continue
         rngs = (scene_rng(config.seed, index) for index in range(chosen.count))
         examples = [task.example(rng, vocabulary) for rng in rngs]
         atlas = packed.atlas if packed else Atlas.build(pairs_of(examples), side=SIDE)

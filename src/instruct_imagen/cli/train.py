@@ -73,6 +73,8 @@ def run(chosen: argparse.Namespace) -> None:
     trainer = Trainer(config)
     if trainer.processes.first:
         print(settings)
+        for line in trainer.left_out:
+            print(line, file=sys.stderr)
     if trainer.images and trainer.processes.first:
         print(f"goes on from {trainer.images:,} images in {trainer.folder}", flush=True)
     sheet = trainer.run()

@@ -1,4 +1,4 @@
-"""`instruct-imagen world`: look at the starter world, or pack it for another machine."""
+"""`instruct-imagen world`: look at the starter world and its sources, or pack it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_PIXELS = 1_500_000
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Declares the command and its two verbs."""
+    """Declares the command and its three verbs."""
     own = commands.add_parser(
         "world", help="look at or pack the starter world", description="The starter world."
     )
@@ -26,6 +26,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     look.add_argument("--count", type=positive, default=12, help="scenes (12)")
     look.add_argument("--size", type=positive, default=64, help="pixels of a scene (64)")
     look.set_defaults(run=preview_command)
+    sources = verbs.add_parser("sources", help="list where drawings come from, and what is here")
+    sources.set_defaults(run=sources_command)
     pack = verbs.add_parser("pack", help="write a recipe's world and text encoder as one file")
     pack.add_argument("recipe", metavar="RECIPE", help="whose concepts and size are packed")
     pack.add_argument("out", type=Path, metavar="FILE", help="zip file to write")
@@ -48,6 +50,27 @@ def preview_command(chosen: argparse.Namespace) -> None:
         )
     check_file(chosen.out, suffix=".png")
     print(preview(chosen.out, seed=chosen.seed, count=chosen.count, size=chosen.size))
+
+
+def sources_command(_: argparse.Namespace) -> None:
+    """Lists the sources: whether they are here, what they hold, whose it is, how to get them."""
+    from instruct_imagen.data.world.artwork.registry import SOURCES
+
+    for name, source in SOURCES.items():
+        print(f"{name}: {source.content}")
+        folder = source.find()
+        if folder is None:
+            print(f"  not here yet: {source.get}")
+            continue
+        found = source.read()
+        count = sum(len(drawings.names()) for drawings in found.values())
+        print(f"  {count:,} drawings in {folder}")
+        for style, drawings in found.items():
+            about = drawings.manifest()
+            print(
+                f"  {style}: {len(drawings.names()):,} drawings, {about['licence']}, "
+                f"{about['author']}, {about['package']} {about['version']}"
+            )
 
 
 def pack_command(chosen: argparse.Namespace) -> None:

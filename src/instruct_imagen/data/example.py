@@ -125,8 +125,8 @@ class ExampleReference:
         marker: k of ``[ref#k]``, from 1; several references may share it. 0 is none: see
             `without_instruction`.
         text: Short text, e.g. ``"dog"`` or ``"edge map"``.
-        role: ``subject``, ``style``, ``edge``, ``sketch``, ``mask``, ``depth``, ``content``,
-            ``source`` or None.
+        role: ``subject``, ``face``, ``style``, ``edge``, ``sketch``, ``mask``, ``depth``,
+            ``content``, ``source`` or None.
         picture: What it shows; of stored examples, an encoded image.
     """
 

@@ -17,18 +17,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from instruct_imagen.data.example import Example
-from instruct_imagen.data.tasks.base import ClusterTask
+from instruct_imagen.data.tasks.base import ClusterTask, PartialTask
 from instruct_imagen.data.world.scenes import scene_rng
 
 if TYPE_CHECKING:
     from instruct_imagen.data.tasks.base import Task
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
-# [Hu24] §3.2, the mixture of stage 2, for the tasks that the starter world has; they sum to 0.90
-# and are renormalised. Txt2Img is natural images and WikiArt, 0.15 + 0.05. Faces (0.05 + 0.05) are
-# missing. `reproduce` is a warm-up of ours.
+# [Hu24] §3.2, the mixture of stage 2: eleven data sets in five families, which sum to 1. Txt2Img is
+# natural images and WikiArt; the faces are CelebA and CelebA-HQ. `reproduce` is a warm-up of ours.
 PAPER_RATIOS: Mapping[str, float] = {
-    "text_to_image": 0.20,
+    "text_to_image": 0.15,
     "depth_to_image": 0.06,
     "mask_to_image": 0.06,
     "edge_to_image": 0.06,
@@ -36,6 +35,9 @@ PAPER_RATIOS: Mapping[str, float] = {
     "styled": 0.10,
     "style_transfer": 0.10,
     "sketch_to_image": 0.02,
+    "text_to_image_art": 0.05,
+    "face": 0.05,
+    "face_hq": 0.05,
     "reproduce": 0.0,
 }
 
@@ -53,6 +55,8 @@ class MixtureError(ValueError):
 class Mixture:
     """An endless stream of examples of several tasks.
 
+    Tasks that the vocabulary has not what it takes for are left out; see `left_out`.
+
     Args:
         tasks: What makes each task, by name, e.g. the classes of `tasks.all_tasks()`.
         ratios: Weight of each task; need not sum to 1. A task that is not named has 0.
@@ -65,7 +69,7 @@ class Mixture:
         ratios: The ratios in effect, which sum to 1, of the tasks that occur.
 
     Raises:
-        MixtureError: A ratio names no task, or is negative or not a number, or all are 0.
+        MixtureError: A ratio names no task, is negative or not a number, or no task is left.
     """
 
     def __init__(
@@ -76,7 +80,8 @@ class Mixture:
         seed: int,
         targets: int = 1,
     ) -> None:
-        weights = integer_weights(ratios, known=tuple(tasks))
+        integer_weights(ratios, known=tuple(tasks))  # what is wrong with them as they were given
+        weights = integer_weights(drawable_ratios(tasks, ratios, vocabulary), known=tuple(tasks))
         self.ratios = {name: weight / sum(weights.values()) for name, weight in weights.items()}
         self.vocabulary = vocabulary
         self.seed = seed
@@ -104,6 +109,46 @@ class Mixture:
         if index < 0:
             raise IndexError(f"index {index} of a mixture; it counts from 0")
         return self._tasks[self._table[index // self._targets % len(self._table)]]
+
+
+def drawable_ratios(
+    tasks: Mapping[str, Callable[[], Task]], ratios: Mapping[str, float], vocabulary: Vocabulary
+) -> dict[str, float]:
+    """The ratios without tasks that cannot be drawn from the vocabulary.
+
+    Raises:
+        MixtureError: None is left.
+    """
+    missing = _undrawable(tasks, ratios, vocabulary)
+    kept = {name: ratio for name, ratio in ratios.items() if name not in missing}
+    if missing and not any(ratio > 0 for ratio in kept.values()):
+        name, needs = next(iter(missing.items()))
+        raise MixtureError(
+            f"{name} cannot be drawn: the world has no {needs}; give another task a ratio above 0"
+        )
+    return kept
+
+
+def left_out(
+    tasks: Mapping[str, Callable[[], Task]], ratios: Mapping[str, float], vocabulary: Vocabulary
+) -> tuple[str, ...]:
+    """A line for each task that `drawable_ratios` takes out."""
+    return tuple(
+        f"{name} is left out: the world has no {needs}; the other tasks share its {ratios[name]:g}"
+        for name, needs in _undrawable(tasks, ratios, vocabulary).items()
+    )
+
+
+def _undrawable(
+    tasks: Mapping[str, Callable[[], Task]], ratios: Mapping[str, float], vocabulary: Vocabulary
+) -> dict[str, str]:
+    """What each task with a ratio above 0 lacks that cannot be drawn."""
+    found = {}
+    for name, ratio in ratios.items():
+        task = tasks[name]() if ratio > 0 and name in tasks else None
+        if isinstance(task, PartialTask) and not task.drawable(vocabulary):
+            found[name] = task.needs
+    return found
 
 
 def integer_weights(ratios: Mapping[str, float], known: Sequence[str]) -> dict[str, int]:

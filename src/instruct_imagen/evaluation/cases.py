@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from instruct_imagen.data.example import Example, ExampleReference, Picture
+from instruct_imagen.data.example import Example
 from instruct_imagen.data.mixture import PAPER_RATIOS
-from instruct_imagen.data.tasks.registry import all_tasks
-from instruct_imagen.data.world.scenes import caption, sample_scene, scene_rng
+from instruct_imagen.data.tasks.base import drawable
+from instruct_imagen.data.tasks.registry import all_tasks, is_heldout
+from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.data.world.vocabulary import Vocabulary
 from instruct_imagen.instruction import Instruction, Reference
 
@@ -20,55 +21,41 @@ Rows = tuple[tuple[str, tuple[Example, ...]], ...]
 
 
 def fixed_examples(vocabulary: Vocabulary, each: int = 4) -> Rows:
-    """`each` examples of each task of the paper's mixture and of style + subject, never trained."""
-    tasks = all_tasks()
-    rows = []
-    for number, name in enumerate(name for name, ratio in PAPER_RATIOS.items() if ratio > 0):
-        task = tasks[name]()
-        drawn = (
-            task.example(scene_rng(CASE_SEED + number, index), vocabulary) for index in range(each)
-        )
-        rows.append((name, tuple(drawn)))
-    combined = tuple(style_and_subject(vocabulary, index) for index in range(each))
-    return (*rows, ("style + subject", combined))
+    """`each` examples of each task of the paper's mixture and of style + subject, never trained.
+
+    Without tasks that the vocabulary has not what it takes for, as faces.
+    """
+    paper = [name for name, ratio in PAPER_RATIOS.items() if ratio > 0]
+    rows = [_row(name, CASE_SEED + number, vocabulary, each) for number, name in enumerate(paper)]
+    combined = _row("style_subject", CASE_SEED + 100, vocabulary, each)
+    found = [row for row in rows if row is not None]
+    return (*found, ("style + subject", combined[1])) if combined is not None else tuple(found)
 
 
 def further_examples(ratios: Mapping[str, float], vocabulary: Vocabulary, each: int = 4) -> Rows:
     """`each` examples of each task of these ratios that `fixed_examples` lacks, never trained."""
-    tasks = all_tasks()
-    rows = []
-    for name, ratio in ratios.items():
-        if ratio > 0 and name in tasks and not PAPER_RATIOS.get(name):
-            task = tasks[name]()
-            rngs = (scene_rng(CASE_SEED + 200, index) for index in range(each))
-            rows.append((name, tuple(task.example(rng, vocabulary) for rng in rngs)))
-    return tuple(rows)
+    names = (name for name, ratio in ratios.items() if ratio > 0 and not PAPER_RATIOS.get(name))
+    return _rows([name for name in names if name in all_tasks()], vocabulary, each)
 
 
-def style_and_subject(vocabulary: Vocabulary, index: int) -> Example:
-    """The subject of one reference in the style of another: a combination held out of training."""
-    rng = scene_rng(CASE_SEED + 100, index)
-    subject = all_tasks()["subject"]().example(rng, vocabulary).references[0]
-    shown = subject.picture.scene.placements[0]
-    styles = [style for style in vocabulary.styles_of(shown.concept) if style != shown.style]
-    style = styles[int(rng.random() * len(styles))]
-    others = [name for name in vocabulary.concepts_of(style) if name != shown.concept]
-    other = others[int(rng.random() * len(others))]
-    style_image = sample_scene(rng, vocabulary, assets=[(other, style)])
-    target = sample_scene(rng, vocabulary, assets=[(shown.concept, style)])
-    words = caption(target, rng, with_style=False)
-    return Example(
-        task="style + subject",
-        text=f"Draw the [ref#1] {subject.text} in the style of [ref#2]: {words}.",
-        caption=words,
-        references=(
-            subject,
-            ExampleReference(
-                marker=2, text="style image", role="style", picture=Picture(scene=style_image)
-            ),
-        ),
-        target=Picture(scene=target),
-    )
+def heldout_examples(vocabulary: Vocabulary, each: int = 4) -> Rows:
+    """`each` examples of each combination of the hold-out, by the names of their tasks."""
+    return _rows([n for n, task in all_tasks().items() if is_heldout(task)], vocabulary, each)
+
+
+def _rows(names: Sequence[str], vocabulary: Vocabulary, each: int) -> Rows:
+    rows = (_row(name, CASE_SEED + 200, vocabulary, each) for name in names)
+    return tuple(row for row in rows if row is not None)
+
+
+def _row(
+    name: str, seed: int, vocabulary: Vocabulary, each: int
+) -> tuple[str, tuple[Example, ...]] | None:
+    """Examples of a task; None where it cannot be drawn."""
+    task = all_tasks()[name]()
+    if not drawable(task, vocabulary):
+        return None
+    return name, tuple(task.example(scene_rng(seed, index), vocabulary) for index in range(each))
 
 
 def to_instruction(

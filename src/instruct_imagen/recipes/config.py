@@ -10,6 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from instruct_imagen.data.tasks.registry import all_tasks, training_tasks
+from instruct_imagen.data.world.artwork.faces import PEOPLE
+from instruct_imagen.data.world.artwork.registry import SOURCES
+from instruct_imagen.data.world.variety import MOST_ASSETS
+
 
 class RecipeError(ValueError):
     """A setting that does not exist or cannot be read; the message names it and the cure."""
@@ -55,9 +60,19 @@ class TrainConfig:
         text_store: A folder that keeps encoded texts for later runs, which may share it; empty for
             none. Changes no result. A token takes its width in numbers of the encoder's dtype.
         max_markers: Highest k of ``[ref#k]``, at least `MARKERS`.
+        heldout_tasks: Lets stages draw the tasks that make a combination of the hold-out, such as
+            style + subject: for models that are to be used, not for zero-shot claims.
         min_styles: Concepts drawn in at least so many training styles.
         concepts: At most so many concepts, those with most styles first; 0 for all.
         categories: Of the concepts; empty for all.
+        sources: Of what is drawn: ``emoji``, which must be there, ``faces``, ``stamps`` and
+            ``clip_art``. One that is not installed is left out, with a line on stderr; see
+            `instruct-imagen world sources`.
+        people: So many people of each style of faces.
+        most_assets: Assets of a scene at most, 1 to 4; see `data.world.variety`.
+        places: Share of scenes whose background is a place.
+        turned: Share of assets that are turned, of those that can be.
+        tinted: Share of assets that are coloured anew, of those that can be.
         instruction: False trains on raw inputs, as the paper's multi-task baseline: captions in
             place of instructions, references without markers and texts ([Hu24] §5).
         seed: Of data, noise and initial weights.
@@ -100,7 +115,7 @@ class TrainConfig:
         out: Folder of the run.
         device: ``cpu``, ``cuda``, …
         world: A file of `instruct-imagen world pack`, made with the same size, min_styles,
-            concepts and categories; empty builds the world from its sources.
+            concepts, categories, sources and people; empty builds the world from its sources.
         init: A saved pipeline (a folder, or ``starter``) whose weights the run begins with; empty
             for weights drawn from the seed. Images are counted from 0 again.
         lora: Rank of the adapters on the attention's linear layers, which alone are trained, on top
@@ -127,9 +142,16 @@ class TrainConfig:
     text_dim: int = 384
     text_store: str = ""
     max_markers: int = 8
+    heldout_tasks: bool = False
     min_styles: int = 5
     concepts: int = 0
     categories: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ("emoji", "faces")
+    people: int = 100
+    most_assets: int = 4
+    places: float = 0.25
+    turned: float = 0.1
+    tinted: float = 0.1
     instruction: bool = True
     seed: int = 0
     batch_size: int
@@ -171,8 +193,8 @@ class TrainConfig:
             raise RecipeError(problem)
 
 
-MARKERS = 3
-"""The most markers that a task uses: stage 1 has three neighbours in the context."""
+MARKERS = 5
+"""The most markers that a task uses: `many_conditions` has up to five conditions."""
 
 TARGETS = 2
 """The pictures of a cluster of stage 1 that are not in the context."""
@@ -183,14 +205,15 @@ NORM_GROUPS = 16
 _LOWEST = {
     "size": 1, "low_size": 0, "space_to_depth": 1, "layers": 1, "head_dim": 1,
     "attention_levels": 1, "text_dim": 1,
-    "max_markers": MARKERS, "min_styles": 1, "concepts": 0, "seed": 0, "batch_size": 1,
+    "max_markers": MARKERS, "min_styles": 1, "concepts": 0, "people": 1, "most_assets": 1,
+    "seed": 0, "batch_size": 1,
     "noises": 1, "targets": 1, "warmup_steps": 0,
     "accumulate": 1, "workers": 0, "skip_limit": 0,
     "decay_after": 0, "cooldown": 0, "checkpoint_every": 0, "sheet_every": 0, "minutes": 0,
     "lora": 0,
 }  # fmt: skip
 _ABOVE_ZERO = ("learning_rate", "gradient_clip", "timestep_shift")
-_SHARES = ("drop_both", "drop_context", "low_noise")
+_SHARES = ("drop_both", "drop_context", "low_noise", "places", "turned", "tinted")
 
 
 def _problems(config: TrainConfig) -> Iterator[str]:
@@ -206,11 +229,20 @@ def _problems(config: TrainConfig) -> Iterator[str]:
             yield f"{name}={getattr(config, name)} must lie in 0 to 1"
     if not 0 <= config.ema_decay < 1:
         yield f"ema_decay={config.ema_decay} must lie in 0 to below 1"
+    unknown = [name for name in config.sources if name not in SOURCES]
+    if unknown:
+        yield f"sources={','.join(unknown)} is unknown: use some of {', '.join(SOURCES)}"
+    if "emoji" not in config.sources or len(set(config.sources)) < len(config.sources):
+        yield f"sources={','.join(config.sources)} must have emoji, and none of them twice"
+    if config.people > len(PEOPLE):
+        yield f"people={config.people} must be at most {len(PEOPLE)}, those of training"
     if config.batch_size % config.noises:
         yield (
             f"noises={config.noises} must divide batch_size={config.batch_size}: "
             "each example is seen with so many draws of noise"
         )
+    if config.most_assets > MOST_ASSETS:
+        yield f"most_assets={config.most_assets} must be at most {MOST_ASSETS}"
     if config.targets > TARGETS:
         yield (
             f"targets={config.targets} must be 1 or {TARGETS}: "
@@ -251,6 +283,25 @@ def _problems(config: TrainConfig) -> Iterator[str]:
         yield f"stages {', '.join(names)} must have different names"
     if any(stage.images < 0 for stage in config.stages):
         yield "a stage's images must be 0 or more"
+    held = heldout_ratios(config.stages)
+    if held and not config.heldout_tasks:
+        stage, name = held[0]
+        yield (
+            f"stage {stage} draws {name}, a combination that is held out so that models can be "
+            "judged by it: set heldout_tasks=true for a model that is to be used, or leave it out"
+        )
+    if config.heldout_tasks and not held:
+        yield "heldout_tasks=true changes nothing, as no stage draws such a task: leave it out"
+
+
+def heldout_ratios(stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
+    """(stage, task) of each ratio above 0 of a task that is held out of training."""
+    return tuple(
+        (stage.name, name)
+        for stage in stages
+        for name, ratio in stage.ratios.items()
+        if ratio > 0 and name in all_tasks() and name not in training_tasks()
+    )
 
 
 def override(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.recipes.config import Stage, TrainConfig
+from instruct_imagen.recipes.starter import PRETRAIN
 
 _BATCH = 512
 
@@ -24,7 +25,7 @@ def paper() -> TrainConfig:
     return TrainConfig(
         name="paper",
         stages=(
-            Stage(name="pretrain", images=500_000 * _BATCH, ratios={"text_to_image": 1.0}),
+            Stage(name="pretrain", images=500_000 * _BATCH, ratios=PRETRAIN),
             Stage(name="retrieval", images=500_000 * _BATCH, ratios={"retrieval": 1.0}),
             Stage(name="instruct", images=400_000 * _BATCH, ratios=PAPER_RATIOS),
         ),

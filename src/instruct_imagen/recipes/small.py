@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.recipes.config import Stage, TrainConfig
-from instruct_imagen.recipes.starter import LAYOUTS, SUBJECTS, starter
+from instruct_imagen.recipes.starter import LAYOUTS, PRETRAIN, SUBJECTS, starter
 
 
 def small() -> TrainConfig:
@@ -21,13 +21,14 @@ def small() -> TrainConfig:
         starter(),
         name="small",
         stages=(
-            Stage(name="pretrain", images=200_000, ratios={"text_to_image": 1.0}),
+            Stage(name="pretrain", images=200_000, ratios=PRETRAIN),
             Stage(name="retrieval", images=800_000, ratios={"retrieval": 0.5, "reproduce": 0.5}),
             Stage(name="layouts", images=500_000, ratios=LAYOUTS),
             Stage(name="subjects", images=2_500_000, ratios=SUBJECTS),
             Stage(name="instruct", images=8_000_000, ratios=PAPER_RATIOS),
         ),
         size=64,
+        most_assets=4,
         channels=(96, 192, 320),
         attention_levels=2,
         batch_size=256,

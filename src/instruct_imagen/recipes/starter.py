@@ -13,6 +13,9 @@ from instruct_imagen.recipes.config import Stage, TrainConfig
 _LEFT_OUT = "People & Body"
 
 
+# Photographs and drawings: in a world that has no photographs, both draw what there is.
+PRETRAIN = {"text_to_image": 0.5, "text_to_image_art": 0.5}
+
 # Two warm-ups before the paper's mixture, where each layout condition is 7% of the examples: too
 # few for the first hours of a laptop. First what a reference can show most directly, then
 # subjects, which have to be found in it (docs/log.md).
@@ -47,7 +50,7 @@ def starter() -> TrainConfig:
     return TrainConfig(
         name="starter",
         stages=(
-            Stage(name="pretrain", images=8_000, ratios={"text_to_image": 1.0}),
+            Stage(name="pretrain", images=8_000, ratios=PRETRAIN),
             Stage(name="retrieval", images=24_000, ratios={"retrieval": 0.5, "reproduce": 0.5}),
             Stage(name="layouts", images=29_120, ratios=LAYOUTS),
             Stage(name="subjects", images=219_296, ratios=SUBJECTS),
@@ -61,6 +64,10 @@ def starter() -> TrainConfig:
         min_styles=8,
         concepts=400,
         categories=tuple(name for name in CATEGORIES if name != _LEFT_OUT),
+        most_assets=2,  # of four, each has eight pixels
+        places=0.25,
+        turned=0.1,
+        tinted=0.1,
         batch_size=32,
         noises=2,
         optimizer="muon",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from instruct_imagen.data.tasks.base import Task
 from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.atlas import SIDE, Atlas
+from instruct_imagen.data.world.sources import STYLES
+from instruct_imagen.data.world.variety import Variety
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
 from instruct_imagen.model.super_resolution import SuperResolutionUNet
 from instruct_imagen.model.text import TextEncoder
@@ -165,17 +168,35 @@ def _plain(setting: Any) -> Any:
     return json.loads(json.dumps(setting))
 
 
-def recipe_vocabulary(config: TrainConfig) -> Vocabulary:
+def recipe_variety(config: TrainConfig) -> Variety:
+    """How rich the scenes of a recipe's training are."""
+    return Variety(
+        most_assets=config.most_assets,
+        places=config.places,
+        turned=config.turned,
+        tinted=config.tinted,
+    )
+
+
+def recipe_vocabulary(config: TrainConfig, styles: Sequence[str] = STYLES) -> Vocabulary:
     """What a recipe's training may draw.
+
+    Args:
+        config: The recipe.
+        styles: Of the emoji; `FIRST_STYLES` for those that the shipped weights know.
 
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.
     """
-    return training_vocabulary(
+    vocabulary = training_vocabulary(
         min_styles=config.min_styles,
         categories=config.categories or None,
         limit=config.concepts or None,
+        sources=config.sources,
+        people=config.people,
+        styles=styles,
     )
+    return replace(vocabulary, variety=recipe_variety(config))
 
 
 def build_world(config: TrainConfig) -> tuple[Vocabulary, Atlas]:
@@ -188,7 +209,8 @@ def build_world(config: TrainConfig) -> tuple[Vocabulary, Atlas]:
     side = SIDE
     while side < config.size:
         side *= 2
-    return vocabulary, Atlas.build(vocabulary.pairs, side=side)
+    faces = tuple(face.pair for face in vocabulary.faces)
+    return vocabulary, Atlas.build((*vocabulary.pairs, *faces), side=side)
 
 
 def build_photographs(config: TrainConfig) -> Photographs | None:

@@ -30,11 +30,14 @@ CARD = """# {name}
 | training time | {hours:.1f} h of steps |
 {runs}
 | data | {data} |
-| held out | version {holdout} of the world's hold-out |
+| held out | version {holdout} of the world's hold-out{trained} |
 | weights | exponential moving average, {dtype} |
 | text encoder | all-MiniLM-L6-v2, frozen, from its own package |
 | licence | Apache-2.0 |
 """
+
+
+_COMBINED = ", but its combinations of tasks were trained on: no zero-shot claims"
 
 
 def run_facts(config: TrainConfig, *, stages: Mapping[str, int], seconds: float) -> dict[str, Any]:
@@ -54,6 +57,7 @@ def run_facts(config: TrainConfig, *, stages: Mapping[str, int], seconds: float)
         "steps": images // config.batch_size,
         "seconds": round(seconds),
         "stages": dict(stages),
+        "heldout_tasks": config.heldout_tasks,
         "machine": machine_name(config.device),
         "commit": code_commit(),
     }
@@ -114,6 +118,7 @@ def write_card(
         images=sum(run["images"] for run in runs),
         steps=sum(run["steps"] for run in runs),
         hours=sum(run["seconds"] for run in runs) / 3600,
+        trained=_COMBINED if any(run.get("heldout_tasks") for run in runs) else "",
         runs="\n".join(_row(number, run) for number, run in enumerate(runs, start=1)),
         **facts,
     )

@@ -16,10 +16,7 @@ from accelerate.tracking import GeneralTracker
 from tqdm import tqdm
 
 from instruct_imagen.data.example import Example
-from instruct_imagen.diffusion.objective import (
-    draw_condition_drop,
-    sampling_scheduler,
-)
+from instruct_imagen.diffusion.objective import draw_condition_drop, sampling_scheduler
 from instruct_imagen.images import save_png
 from instruct_imagen.pipeline import InstructImagenPipeline
 from instruct_imagen.recipes.config import TrainConfig, resolved
@@ -59,7 +56,7 @@ from instruct_imagen.training.sheet import draw_sheet, sheet_of
 from instruct_imagen.training.speed import convolution_rate
 from instruct_imagen.training.state import averages, gathered, scattered
 from instruct_imagen.training.step import TrainingStep
-from instruct_imagen.training.stream import stage_stream
+from instruct_imagen.training.stream import left_out_of, stage_stream
 from instruct_imagen.training.trackers import tracked
 
 _LOG_EVERY = 20
@@ -74,6 +71,7 @@ class Trainer:
     Raises:
         RecipeError: Settings that do not fit together, the device, or the number of processes.
         CheckpointError: The run in this folder cannot go on, or cannot be saved.
+        MixtureError: The world has nothing for a stage.
     """
 
     def __init__(self, config: TrainConfig) -> None:
@@ -87,6 +85,7 @@ class Trainer:
         if last is not None:
             check_settings(last.progress, config)
         self.world = load_world(config)
+        self.left_out = left_out_of(config, self.world)
         if last is not None:
             check_contents(last.progress, self.world.fingerprints, config)
         self.encoder = self.world.encoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,26 @@ from transformers import AutoTokenizer
 
 from instruct_imagen.data.photographs import Photographs
 from instruct_imagen.data.shards.index import ShardIndex
-from instruct_imagen.data.tasks.base import Task
+from instruct_imagen.data.tasks.base import Task, drawable
 from instruct_imagen.data.tasks.registry import all_tasks
-from instruct_imagen.data.world.atlas import Atlas
-from instruct_imagen.data.world.holdout import holdout
+from instruct_imagen.data.world.atlas import Atlas, Pair
+from instruct_imagen.data.world.captions import WORDS
+from instruct_imagen.data.world.faces import FACE_STYLES, is_held_out
+from instruct_imagen.data.world.holdout import holdout, named_like_heldout
+from instruct_imagen.data.world.nouns import plural
+from instruct_imagen.data.world.palette import PALETTE
+from instruct_imagen.data.world.places import PLACES, place_phrases
 from instruct_imagen.data.world.scenes import scene_rng
-from instruct_imagen.data.world.vocabulary import MISDRAWN, Vocabulary
+from instruct_imagen.data.world.sources import STYLES
+from instruct_imagen.data.world.vocabulary import MISDRAWN, Face, Vocabulary
 from instruct_imagen.model.text import TextEncoder, starter_encoder_folder
 from instruct_imagen.recipes.config import RecipeError, TrainConfig
-from instruct_imagen.training.build import build_photographs, build_world, tasks_with
+from instruct_imagen.training.build import (
+    build_photographs,
+    build_world,
+    recipe_variety,
+    tasks_with,
+)
 from instruct_imagen.training.shards import check_stages, fingerprint, open_shards
 
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
@@ -128,16 +140,32 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
         "min_styles": config.min_styles,
         "concepts": config.concepts,
         "categories": list(config.categories),
+        "sources": list(config.sources),
+        "people": config.people,
+        **dataclasses.asdict(recipe_variety(config)),
     }
 
 
 def _used_tokens(config: TrainConfig, vocabulary: Vocabulary) -> set[int]:
-    """Token ids of every word of the world's texts, drawn widely, and of all concept names."""
+    """Token ids of every word of the world's texts, drawn widely, and of all names.
+
+    Plurals, colours and places are too rare to be met for certain.
+    """
     tokenizer = AutoTokenizer.from_pretrained(starter_encoder_folder())
     ids = {*tokenizer.all_special_ids, *tokenizer("this")["input_ids"]}
-    words = {word for concept in vocabulary.concepts for word in re.split(r"\W+", concept)}
+    concepts = {*vocabulary.concepts, *(face.expression for face in vocabulary.faces)}
+    words = {word for concept in concepts for word in re.split(r"\W+", concept)}
+    for phrase in (
+        *(name for concept in vocabulary.concepts if (name := plural(concept))),
+        *PALETTE,
+        *(phrase for place in PLACES for phrase in place_phrases(place)),
+        *WORDS,
+    ):
+        words.update(phrase.split())
     for number, task in enumerate(all_tasks().values()):
         made = task()
+        if not drawable(made, vocabulary):
+            continue
         for index in range(_SAMPLED_TEXTS // len(all_tasks())):
             example = made.example(scene_rng(config.seed + number, index), vocabulary)
             words.update(example.text.split())
@@ -221,8 +249,31 @@ def read_packed_world(path: Path, config: TrainConfig, *, dtype: torch.dtype) ->
                 f"{path} was packed with {key}={given[key]}, the recipe has {value}: "
                 "pack it anew with the recipe's settings"
             )
+    vocabulary = replace(_packed_vocabulary(atlas), variety=recipe_variety(config))
+    for concept, style in _held_out(vocabulary):
+        raise RecipeError(f"{path} holds the held-out {concept} ({style}): pack the world anew")
+    return World(atlas=atlas, vocabulary=vocabulary, encoder=encoder)
+
+
+def _packed_vocabulary(atlas: Atlas) -> Vocabulary:
+    """What a packed atlas draws: things, and faces, whose pairs name person and expression."""
+    things = tuple(pair for pair in atlas.pairs if pair[1] not in FACE_STYLES)
+    faces = []
+    for name, style in atlas.pairs:
+        if style in FACE_STYLES:
+            person, _, expression = name.rpartition("-")
+            faces.append(Face(person=person, expression=expression, style=style))
+    return Vocabulary(things, faces=tuple(faces))
+
+
+def _held_out(vocabulary: Vocabulary) -> Iterator[Pair]:
+    """The pairs that training must not see."""
     held = holdout()
-    for concept, style in atlas.pairs:
-        if concept in held.concepts or style == held.style or (concept, style) in MISDRAWN:
-            raise RecipeError(f"{path} holds the held-out {concept} ({style}): pack the world anew")
-    return World(atlas=atlas, vocabulary=Vocabulary(atlas.pairs), encoder=encoder)
+    for concept, style in vocabulary.pairs:
+        if style in STYLES:
+            kept = concept in held.concepts or style in MISDRAWN.get(concept, ())
+        else:
+            kept = named_like_heldout(concept)
+        if kept or style == held.style:
+            yield concept, style
+    yield from (face.pair for face in vocabulary.faces if is_held_out(face))

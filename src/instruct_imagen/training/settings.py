@@ -39,13 +39,19 @@ _FREE_SETTINGS = frozenset(
 )
 
 
+_BEFORE = {"most_assets": 2, "places": 0, "turned": 0, "tinted": 0}
+"""Of runs that were begun before scenes could be so rich."""
+
+
 def incompatible_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Which settings keep a run from going on: ``"batch_size: 32, now 64"``; empty if none.
 
     The lengths of stages may change, their order and ratios may not. A setting that did not exist
-    when the run began was at its default.
+    when the run began was at its default, or as `_BEFORE` says.
     """
-    then = {field.name: field.default for field in dataclasses.fields(TrainConfig)} | dict(before)
+    defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
+    plain = {key: list(old) if isinstance(old, tuple) else old for key, old in defaults.items()}
+    then = plain | _BEFORE | dict(before)
     found = [
         f"{key}: {then[key]}, now {value}"
         for key, value in now.items()

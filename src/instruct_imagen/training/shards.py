@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.data.shards.index import ShardIndex, index_shards
 from instruct_imagen.data.shards.mixture import StoredMixture
-from instruct_imagen.data.tasks.registry import all_tasks
+from instruct_imagen.data.tasks.base import drawable
+from instruct_imagen.data.tasks.registry import all_tasks, is_heldout
 from instruct_imagen.recipes.config import RecipeError, TrainConfig
 
 if TYPE_CHECKING:
@@ -62,9 +63,10 @@ def _problems(config: TrainConfig, shards: ShardIndex) -> list[str]:
             f"has references up to [ref#{shards.markers}]: set max_markers={shards.markers}"
         )
     for name in shards.names:
-        if is_heldout(name) and not heldout_allowed(config, name):
+        if is_heldout(all_tasks().get(name)) and not config.heldout_tasks:
             found.append(
-                f"holds {name}, a combination that is kept for evaluation: train on other shards"
+                f"holds {name}, a combination that is kept for evaluation: train on other shards, "
+                "or set heldout_tasks=true"
             )
     if config.world and "corpus" in settings:
         found.append(
@@ -72,17 +74,6 @@ def _problems(config: TrainConfig, shards: ShardIndex) -> list[str]:
             "out world"
         )
     return found
-
-
-def is_heldout(task: str) -> bool:
-    """Whether a task is kept for evaluation."""
-    return bool(getattr(all_tasks().get(task), "heldout", False))
-
-
-def heldout_allowed(config: TrainConfig, task: str) -> bool:
-    """Whether a recipe says that it trains on such a task all the same."""
-    allowed = getattr(config, "heldout_tasks", False)
-    return task in allowed if isinstance(allowed, tuple) else bool(allowed)
 
 
 def fingerprint(shards: Sequence[ShardIndex]) -> str:
@@ -110,10 +101,19 @@ def stage_mixture(
     vocabulary: Vocabulary,
     shards: Sequence[ShardIndex],
 ) -> Mixture | StoredMixture:
-    """The stream of a stage's examples: of the shards where there are any, else of the world."""
+    """The stream of a stage's examples: of the shards where there are any, else of the world.
+
+    A task that neither the shards have nor the world could draw is left out, as it is of a world.
+    """
     ratios, seed = config.stages[stage].ratios, _seed(config, stage)
     if shards:
-        return StoredMixture(shards, ratios, seed)
+        stored = {name for one in shards for name in one.names}
+        kept = {
+            name: ratio
+            for name, ratio in ratios.items()
+            if name in stored or name not in tasks or drawable(tasks[name](), vocabulary)
+        }
+        return StoredMixture(shards, kept, seed)
     return Mixture(tasks, ratios, vocabulary, seed, config.targets)
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 from torch.utils.data import DataLoader, Dataset
 
 from instruct_imagen.data.example import Example, without_instruction
-from instruct_imagen.data.mixture import Mixture
+from instruct_imagen.data.mixture import Mixture, drawable_ratios, left_out
 from instruct_imagen.data.shards.mixture import StoredMixture
 from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.recipes.config import TrainConfig
@@ -66,6 +66,26 @@ def stage_stream(
         instruction=config.instruction,
     )
     return stream(examples, steps, world.encoder, workers=config.workers)
+
+
+def left_out_of(config: TrainConfig, world: World) -> tuple[str, ...]:
+    """A line for each task of a recipe that neither its world nor its shards have.
+
+    Raises:
+        MixtureError: A stage has no other task.
+    """
+    stages = [stage for stage in config.stages if stage.images]
+    stored = {name for shards in world.shards for name in shards.names}
+    for stage in stages if not stored else ():
+        drawable_ratios(world.tasks, stage.ratios, world.vocabulary)
+    known = {
+        name: ratio
+        for stage in stages
+        for name, ratio in stage.ratios.items()
+        # Others are told by the mixture.
+        if ratio > 0 and name in world.tasks and name not in stored
+    }
+    return left_out(world.tasks, known, world.vocabulary)
 
 
 def stream(

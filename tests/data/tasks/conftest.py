@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from instruct_imagen.data.world.vocabulary import Vocabulary
+from tests.data.people import people
 
 CONCEPTS = ("apple", "bread", "dog", "hot-dog", "owl", "pineapple", "red-apple", "scissors", "taxi")
 STYLES = ("twemoji", "fxemoji", "fluent-emoji-flat", "emojione-monotone")
@@ -19,5 +20,6 @@ def vocabulary() -> Vocabulary:
             for number, concept in enumerate(CONCEPTS)
             for skipped, style in enumerate(STYLES)
             if number % len(STYLES) != skipped
-        )
+        ),
+        faces=people(),
     )

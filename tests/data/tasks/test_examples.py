@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from instruct_imagen.data.example import EDGE_KINDS, Example, ExampleReference, 
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.tasks.base import MIN_TEMPLATES, load_templates
+from instruct_imagen.data.tasks.registry import training_tasks
 from instruct_imagen.data.tasks.subject import mark_subject
 from instruct_imagen.data.world.holdout import holdout
 from instruct_imagen.data.world.scenes import (
@@ -24,11 +26,13 @@ from instruct_imagen.data.world.scenes import (
     scene_rng,
 )
 from instruct_imagen.data.world.vocabulary import Vocabulary
+from tests.data.people import EXPRESSIONS, people
 
 COUNT = 600
 HOLDOUT_COUNT = 3000
 TEMPLATED = sorted(name for name, task in all_tasks().items() if task.forms)
 TASKS = sorted(all_tasks())
+FACES = ["face", "face_hq"]
 SPATIAL = ["edge_to_image", "mask_to_image", "depth_to_image", "sketch_to_image"]
 Make = Callable[..., list[Example]]
 
@@ -73,6 +77,8 @@ def test_example_is_a_pure_function_of_the_generator(task: str, make: Make) -> N
 @pytest.mark.parametrize("task", TASKS)
 def test_only_the_vocabulary_is_drawn(task: str, make: Make, vocabulary: Vocabulary) -> None:
     pairs = set(vocabulary.pairs)
+    if task in FACES:
+        pairs = {face.pair for face in vocabulary.faces}
     for example in make(task):
         for scene in scenes_of(example):
             assert {(placed.concept, placed.style) for placed in scene.placements} <= pairs
@@ -80,7 +86,7 @@ def test_only_the_vocabulary_is_drawn(task: str, make: Make, vocabulary: Vocabul
 
 @pytest.mark.parametrize("task", TASKS)
 def test_nothing_held_out_is_drawn(task: str, training_world: Vocabulary) -> None:
-    training, held = training_world, holdout()
+    training, held = replace(training_world, faces=people()), holdout()
     for index in range(HOLDOUT_COUNT):
         for scene in scenes_of(all_tasks()[task]().example(scene_rng(3, index), training)):
             assert not concepts_of(scene) & held.concepts
@@ -88,18 +94,22 @@ def test_nothing_held_out_is_drawn(task: str, training_world: Vocabulary) -> Non
 
 
 def test_no_task_makes_a_combination_that_is_held_out(make: Make) -> None:
-    """Style + subject, two subjects, control + subject.
+    """Style + subject, two subjects, control + subject, control + style, or three conditions.
 
-    No two roles but style transfer's, and a mask stands beside the source of an edit alone.
+    No two roles but style transfer's, and in edits a mask or a subject stands beside the source.
     """
-    pairs = {"style_transfer": {"content", "style"}, "masked_edit": {"source", "mask"}}
+    pairs = {
+        "style_transfer": {"content", "style"},
+        "masked_edit": {"source", "mask"},
+        "reference_edit": {"source", "subject"},
+    }
     subjects = []
-    for task in TASKS:
+    for task in training_tasks():
         for example in make(task):
             roles = {reference.role for reference in example.references}
             if task != "retrieval":
                 assert len(roles) <= 1 or roles == pairs.get(task), (task, roles)
-            if "subject" in roles:
+            if roles in ({"subject"}, {"face"}):
                 subjects.append(len({reference.marker for reference in example.references}))
     assert set(subjects) == {1}
 
@@ -133,7 +143,11 @@ def test_a_caption_describes_the_target_and_nothing_else(task: str, make: Make) 
         if not words:
             continue
         assert "[ref#" not in words
-        assert all(caption_name(concept) in words for concept in concepts_of(example.target.scene))
+        shown = {caption_name(concept) for concept in concepts_of(example.target.scene)}
+        if task in FACES:  # who it is, the references tell
+            shown = {one for one in EXPRESSIONS if any(name.endswith(one) for name in shown)}
+            assert len(shown) == 1
+        assert all(name in words for name in shown)
         assert not words.endswith("."), words
         if task.endswith("_edit"):  # its text says what changes, and the source shows the rest
             continue
@@ -165,7 +179,9 @@ def test_every_template_is_used(task: str, make: Make) -> None:
         assert any(pattern.fullmatch(example.text) for example in examples), template
 
 
-@pytest.mark.parametrize("task", ["text_to_image", "styled", "subject", *SPATIAL])
+@pytest.mark.parametrize(
+    "task", ["text_to_image", "text_to_image_art", "styled", "subject", *SPATIAL]
+)
 def test_text_names_what_the_target_shows(task: str, make: Make) -> None:
     for example in make(task):
         for concept in concepts_of(example.target.scene):
@@ -234,7 +250,10 @@ def test_subject_is_the_asset_of_the_references(make: Make) -> None:
             assert 0.75 <= shown.scale <= 0.95
             for centre in (shown.x, shown.y):
                 assert shown.scale / 2 <= centre <= 1 - shown.scale / 2
-    assert abs(np.mean([len(e.references) == 2 for e in examples]) - 0.2) < 0.05
+    counts = Counter(len(example.references) for example in examples)
+    for count, share in ((1, 0.6), (2, 0.2), (3, 0.12), (4, 0.08)):
+        assert abs(counts[count] / COUNT - share) < 0.05
+    assert sum(counts[count] for count in (1, 2, 3, 4)) == COUNT
     # Some companions are refused because of their name ("apple" beside "red apple").
     assert 0.12 < np.mean([len(e.target.scene.placements) == 2 for e in examples]) < 0.29
 
@@ -257,9 +276,9 @@ def test_subject_portraits_differ_from_each_other_and_from_the_target(make: Make
             if styles_of(scene) & DARK_INK_STYLES:
                 assert colour not in DARK_COLOURS
             colours.append(colour)
-            backgrounds.append(colour)
             flips.append(scene.placements[0].flip)
-        assert len(set(flips)) == len(flips)
+        assert all(one != other for one, other in pairwise(flips))  # left and right in turn
+        backgrounds.append(colours[len(example.target.scene.background.colours)])
     assert 0.4 < np.mean([colour == "white" for colour in backgrounds]) < 0.65
     assert abs(np.mean(same_side) - 0.8) < 0.06
 

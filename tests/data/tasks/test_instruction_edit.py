@@ -13,31 +13,57 @@ import torch
 from instruct_imagen.data.example import Background, Example, Picture, Placement, Scene
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.data.tasks.base import load_templates
-from instruct_imagen.data.tasks.edits import edit_words, mirroring, recolouring
+from instruct_imagen.data.tasks.edits import (
+    adding,
+    draw_tinting,
+    edit_words,
+    mirroring,
+    moving,
+    recolouring,
+    removing,
+    replacing,
+    tinting,
+)
 from instruct_imagen.data.tasks.instruction_edit import InstructionEdit
 from instruct_imagen.data.world.atlas import Atlas
+from instruct_imagen.data.world.captions import adjectives
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
+from instruct_imagen.data.world.nouns import described
+from instruct_imagen.data.world.places import PLACES
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.scenes import (
     DARK_COLOURS,
     DARK_INK_STYLES,
     PALETTE,
+    can_be_tinted,
     caption_name,
     definite,
+    plural,
     scene_rng,
-    with_article,
 )
 from instruct_imagen.data.world.sources import IconSet
+from instruct_imagen.data.world.variety import PLAIN, Variety
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
 
 COUNT = 1500
-SHARES = {"recolour": 0.25, "mirror": 0.1, "replace": 0.325, "add": 0.1625, "remove": 0.1625}
+ALWAYS = {"recolour": 0.25, "mirror": 0.1, "move": 0.1}
+SHARES = {
+    "plain": {**ALWAYS, "replace": 0.275, "add": 0.1375, "remove": 0.1375},
+    "rich": {**ALWAYS, "tint": 0.1, "replace": 0.225, "add": 0.1125, "remove": 0.1125},
+}
+VARIETIES = {"plain": PLAIN, "rich": Variety(places=0.3, turned=0.2, tinted=0.3)}
+
+
+@pytest.fixture(scope="module", params=list(SHARES))
+def variety(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def examples(training_world: Vocabulary) -> list[Example]:
-    """Of everything that training may draw."""
-    return [InstructionEdit().example(scene_rng(21, i), training_world) for i in range(COUNT)]
+def examples(training_world: Vocabulary, variety: str) -> list[Example]:
+    """Of everything that training may draw, in simple scenes and in rich ones."""
+    world = replace(training_world, variety=VARIETIES[variety])
+    return [InstructionEdit().example(scene_rng(21, i), world) for i in range(COUNT)]
 
 
 def scenes(example: Example) -> tuple[Scene, Scene]:
@@ -59,18 +85,28 @@ def kind_of(example: Example) -> str:
         return "remove" if before else "add"
     (old,), (new,) = before, after
     assert source.placements.index(old) == target.placements.index(new)
-    if new.concept == old.concept:
+    if new.concept != old.concept:
+        assert new == replace(old, concept=new.concept, turn=0, tint="")
+        return "replace"
+    if new.flip != old.flip:
         assert new == replace(old, flip=not old.flip)
         return "mirror"
-    assert new == replace(old, concept=new.concept)
-    return "replace"
+    if new.tint != old.tint:
+        assert new == replace(old, tint=new.tint)
+        return "tint"
+    assert new == replace(old, x=new.x, y=new.y)
+    return "move"
 
 
-def test_one_thing_changes_and_all_kinds_of_change_occur(examples: list[Example]) -> None:
+def test_one_thing_changes_and_all_kinds_of_change_occur(
+    examples: list[Example], variety: str
+) -> None:
     found = Counter(kind_of(example) for example in examples)
-    assert set(found) == set(SHARES)
-    for kind, share in SHARES.items():
+    assert set(found) == set(SHARES[variety])
+    for kind, share in SHARES[variety].items():
         assert abs(found[kind] / COUNT - share) < 0.04
+    counts = {len(example.references[0].picture.scene.placements) for example in examples}
+    assert counts == set(range(1, VARIETIES[variety].most_assets + 1))
     for example in examples:
         (reference,) = example.references
         assert (reference.marker, reference.role) == (1, "source")
@@ -79,12 +115,19 @@ def test_one_thing_changes_and_all_kinds_of_change_occur(examples: list[Example]
     assert len({example.references[0].text for example in examples}) >= 6
 
 
-def test_a_new_background_is_the_one_that_is_said(examples: list[Example]) -> None:
+def test_a_new_background_is_the_one_that_is_said(examples: list[Example], variety: str) -> None:
     said: Counter[str] = Counter()
     for example in examples:
         if kind_of(example) != "recolour":
             continue
-        colours = example.target.scene.background.colours
+        background = example.target.scene.background
+        if background.kind == "place":
+            assert background.place != example.references[0].picture.scene.background.place
+            text = example.text.lower()
+            assert any(phrase in text for phrase in PLACES[background.place].phrases), example.text
+            said["place"] += 1
+            continue
+        colours = background.colours
         # The longest name first: "light blue" and not "blue".
         names = sorted(PALETTE, key=len, reverse=True)
         found = re.findall(r"\b(" + "|".join(names) + r")\b", example.text)
@@ -93,7 +136,8 @@ def test_a_new_background_is_the_one_that_is_said(examples: list[Example]) -> No
         said[example.target.scene.background.kind] += 1
         if {asset.style for asset in example.target.scene.placements} & DARK_INK_STYLES:
             assert not set(colours) & DARK_COLOURS
-    assert min(said["plain"], said["gradient"]) > 0.3 * said.total()
+    assert min(said["plain"], said["gradient"]) > 0.15 * said.total()
+    assert ("place" in said) == (VARIETIES[variety].places > 0)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +162,7 @@ def test_wordings_of_a_background(background: Background, wordings: int) -> None
 
 
 def test_what_is_mirrored_is_named(examples: list[Example]) -> None:
-    place = r"( (on the (left|right)|(to the (left|right) of|next to) .+?))?"
+    place = r"( (on the (left|right)|(to the (left|right) of|next to|above|below|on top of) .+?))?"
     for example in examples:
         if kind_of(example) != "mirror":
             continue
@@ -126,8 +170,93 @@ def test_what_is_mirrored_is_named(examples: list[Example]) -> None:
         (old,) = (asset for asset in source.placements if asset not in target.placements)
         words = rf"(mirror|flip) {re.escape(definite(old.concept))}{place}( horizontally)?\b"
         assert re.search(words, example.text, re.IGNORECASE), example.text
-        others = {asset.concept for asset in source.placements} - {old.concept}
-        assert len(others) == len(source.placements) - 1
+        assert [asset.concept for asset in source.placements].count(old.concept) == 1
+
+
+def test_what_is_moved_goes_where_it_is_said(examples: list[Example]) -> None:
+    said: Counter[str] = Counter()
+    for example in examples:
+        if kind_of(example) != "move":
+            continue
+        source, target = scenes(example)
+        (index,) = (i for i, asset in enumerate(source.placements) if asset != target.placements[i])
+        old, new = source.placements[index], target.placements[index]
+        assert max(abs(old.x - new.x), abs(old.y - new.y)) >= 0.2
+        for centre in (new.x, new.y):
+            assert new.scale / 2 - 1e-9 <= centre <= 1 - new.scale / 2 + 1e-9
+        words = f"{definite(old.concept)} ".lower()
+        assert words in example.text.lower(), example.text
+        after = example.text.lower().split(words, 1)[1]
+        found = re.match(
+            r"(?:to the (left|right|top|bottom)\b(?! of)"
+            r"|(to the left of|to the right of|above|below) )",
+            after,
+        )
+        assert found, example.text
+        edge, side = found.groups()
+        if edge:
+            toward = {"left": old.x - new.x, "right": new.x - old.x}
+            toward |= {"top": old.y - new.y, "bottom": new.y - old.y}
+            assert toward[edge] >= 0.2, example.text
+            said[edge] += 1
+            continue
+        rest = after[found.end() :]
+        named = [one for one in target.placements if rest.startswith(definite(one.concept).lower())]
+        assert named, example.text
+        other = max(named, key=lambda one: len(definite(one.concept)))
+        assert [one.concept for one in target.placements].count(other.concept) == 1
+        reach = 0.69 * (new.scale + other.scale) / 2
+        beside = {"to the left of": other.x - new.x, "to the right of": new.x - other.x}
+        beside |= {"above": other.y - new.y, "below": new.y - other.y}
+        assert beside[side] > reach, example.text
+        said[side] += 1
+    assert {"left", "right", "top", "bottom", "above", "below"} <= set(said)
+    assert said["to the left of"] + said["to the right of"] > 0
+
+
+def test_what_is_coloured_gets_that_colour(training_world: Vocabulary) -> None:
+    rich = replace(training_world, variety=VARIETIES["rich"])
+    wordings = set()
+    for index in range(400):
+        rng = scene_rng(24, index)
+        edit = draw_tinting(rng, rich)
+        assert edit.kind == "tint"
+        assert edit.new == replace(edit.old, tint=edit.new.tint)
+        assert edit.target.placements[edit.source.placements.index(edit.old)] == edit.new
+        assert can_be_tinted(edit.new.concept, edit.new.style)
+        assert edit.new.tint not in edit.source.background.colours
+        words = edit_words(rng, edit)
+        name = definite(edit.old.concept)
+        found = re.fullmatch(
+            rf"(make|paint|colour|turn|change the colour of|give) {re.escape(name)}"
+            rf"( .+)? (to |an? )?{edit.new.tint}( colour)?",
+            words,
+        )
+        assert found, words
+        wordings.add(found[1])
+        assert [one.concept for one in edit.source.placements].count(edit.old.concept) == 1
+    assert len(wordings) == 6
+    with pytest.raises(ValueError, match="no drawing that takes on a colour"):
+        draw_tinting(scene_rng(0, 0), Vocabulary((("owl", "emojione-monotone"),)))
+
+
+def test_edits_by_hand_change_one_thing() -> None:
+    def at(concept: str, x: float) -> Placement:
+        return Placement(concept=concept, style="flat", x=x, y=0.5, scale=0.4, tint="blue", turn=15)
+
+    background = Background(kind="plain", colours=("white",))
+    scene = Scene(background=background, placements=(at("sun", 0.25), at("car", 0.75)))
+    red = tinting(scene, 0, "red")
+    assert red.target.placements == (replace(at("sun", 0.25), tint="red"), at("car", 0.75))
+    gone = moving(scene, 0, 0.25, 0.78, "to the bottom")
+    assert gone.target.placements[0] == replace(at("sun", 0.25), y=0.78)
+    assert gone.changed.placements == (at("sun", 0.25), gone.new)
+    assert edit_words(scene_rng(0, 0), gone).endswith("the sun to the bottom")
+    fish = replacing(scene, 1, "fish")
+    assert fish.new == replace(at("fish", 0.75), tint="", turn=0)
+    found = [one.kind for one in (red, gone, fish, mirroring(scene, 0), removing(scene, 0))]
+    assert found == ["tint", "move", "replace", "mirror", "remove"]
+    assert [adding(scene, 0).kind, recolouring(scene, background).kind] == ["add", "background"]
 
 
 def test_a_mirrored_asset_keeps_its_place() -> None:
@@ -144,7 +273,8 @@ def test_what_comes_and_goes_is_named(examples: list[Example]) -> None:
         source, target = ({one.concept for one in scene.placements} for scene in scenes(example))
         text = example.text.lower()
         for concept in target - source:
-            assert with_article(concept).lower() in text, example.text
+            (new,) = (one for one in example.target.scene.placements if one.concept == concept)
+            assert described(concept, adjectives(new)).lower() in text, example.text
         for concept in source - target:
             assert definite(concept).lower() in text, example.text
 
@@ -152,12 +282,20 @@ def test_what_comes_and_goes_is_named(examples: list[Example]) -> None:
 def test_the_caption_describes_the_target(examples: list[Example]) -> None:
     for example in examples:
         target = example.target.scene
-        assert all(caption_name(asset.concept) in example.caption for asset in target.placements)
+        for asset in target.placements:
+            name, several = caption_name(asset.concept), plural(asset.concept)
+            assert name in example.caption or (several and several in example.caption)
         assert all(colour in example.caption for colour in target.background.colours)
+        if target.background.place:
+            phrases = PLACES[target.background.place].phrases
+            assert any(phrase in example.caption for phrase in phrases)
 
 
-def test_pictures_change_and_only_where_they_should(icon_sets: Mapping[str, IconSet]) -> None:
+def test_pictures_change_and_only_where_they_should(
+    icon_sets: Mapping[str, IconSet], variety: str
+) -> None:
     vocabulary = training_vocabulary(limit=24, min_styles=8, sets=icon_sets)
+    vocabulary = replace(vocabulary, variety=VARIETIES[variety])
     check_pictures(vocabulary, Atlas.build(vocabulary.pairs, sets=icon_sets))
 
 
@@ -192,9 +330,13 @@ def check_pictures(vocabulary: Vocabulary, atlas: Atlas) -> None:
         ]
         covered = render_pictures(masks, atlas, size) == 255
         assert covered.any()
-        assert torch.equal(before[~moved][covered], after[~moved][covered])
+        # Where two assets overlap, each can leave a trace of what is behind both.
+        traces = (before[~moved][covered].int() - after[~moved][covered].int()).abs()
+        assert traces.max() <= 1
+        assert (traces == 0).float().mean() > 0.999
         differs = (before != after).flatten(1).any(1)
         # Some drawings are their own mirror image, and twins exist in line art.
+        assert set(kinds) >= {"mirror", "move", "recolour", "replace"}
         sure = torch.tensor([kind != "mirror" for kind in kinds])
         assert differs[sure].float().mean() > 0.98
         assert differs[~sure].any()

@@ -40,9 +40,8 @@ def test_our_own_drawings_need_nothing_installed(
     scenes = [sample_scene(scene_rng(0, index), vocabulary) for index in range(20)]
     pictures = [Picture(scene=scene, kind=kind) for scene in scenes for kind in KINDS]
     assert render_pictures(pictures, atlas, 32).shape == (len(pictures), 3, 32, 32)
-    assert caption(scenes[0], scene_rng(0, 0)).endswith(
-        tuple(STYLE_NAMES[style] for style in FALLBACK_STYLES)
-    )
+    words = caption(scenes[0], scene_rng(0, 0))
+    assert STYLE_NAMES[scenes[0].placements[0].style] in words
 
 
 def test_the_two_styles_differ_and_share_their_shape() -> None:

@@ -12,7 +12,7 @@ import pytest
 from instruct_imagen.data.world import holdout as holdout_module
 from instruct_imagen.data.world.holdout import holdout
 from instruct_imagen.data.world.scenes import sample_scene, scene_rng
-from instruct_imagen.data.world.sources import STYLES, IconSet
+from instruct_imagen.data.world.sources import FIRST_STYLES, STYLES, IconSet
 from instruct_imagen.data.world.vocabulary import (
     CATEGORIES,
     MIN_STYLES,
@@ -23,6 +23,7 @@ from instruct_imagen.data.world.vocabulary import (
     training_vocabulary,
     world_concepts,
 )
+from instruct_imagen.recipes import recipe
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +35,34 @@ def test_counts(world: dict[str, tuple[str, ...]], training_world: Vocabulary) -
     """The artwork is pinned, so these numbers change only with the rules."""
     assert len(world) == 1286
     assert min(len(styles) for styles in world.values()) == MIN_STYLES
-    assert len(training_world.styles) == 9
+    assert len(training_world.styles) == 10
     assert len(training_world.concepts) == 797
-    assert len(training_world.pairs) == 6105
+    assert len(training_world.pairs) == 6902
+    # The eleventh set adds drawings, and no concept.
+    first = [pair for pair in training_world.pairs if pair[1] in FIRST_STYLES]
+    assert len(first) == 6105
+
+
+def test_the_world_of_the_shipped_weights_can_still_be_drawn(
+    icon_sets: Mapping[str, IconSet],
+) -> None:
+    """Their card says: 3,358 drawings (400 concepts, 9 styles)."""
+    config = recipe("starter")
+    chosen = {
+        "min_styles": config.min_styles, "categories": config.categories,
+        "limit": config.concepts, "sets": icon_sets,
+    }  # fmt: skip
+    found = training_vocabulary(**chosen, styles=FIRST_STYLES)
+    assert (len(found.pairs), len(found.concepts), len(found.styles)) == (3358, 400, 9)
+    # What the ten sets alone choose, without the eleventh.
+    alone = {style: icons for style, icons in icon_sets.items() if style in FIRST_STYLES}
+    assert training_vocabulary(**{**chosen, "sets": alone}) == found
+    assert training_vocabulary(**chosen).concepts == found.concepts
 
 
 def test_holdout_is_what_its_rule_gives(icon_sets: Mapping[str, IconSet]) -> None:
     """The rule that is written in the file, applied again to the names alone."""
-    names = [icons.names() for icons in icon_sets.values()]
+    names = [icon_sets[style].names() for style in FIRST_STYLES]
     category_of = concept_categories(icon_sets)
     drawn = [c for c in sorted(category_of) if sum(c in known for known in names) >= 8]
     sizes = Counter(category_of[concept] for concept in drawn)
@@ -118,7 +139,7 @@ def test_100_000_scenes_show_nothing_held_out(training_world: Vocabulary) -> Non
 
 
 def test_heldout_vocabulary_is_the_holdout(icon_sets: Mapping[str, IconSet]) -> None:
-    found = heldout_vocabulary(icon_sets)
+    found = heldout_vocabulary(sets=icon_sets)
     assert set(found.concepts) == holdout().concepts
     assert holdout().style not in found.styles
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from instruct_imagen.data.example import Example, ExampleReference, Picture, Scene
-from instruct_imagen.data.tasks.base import pick, pick_other
-from instruct_imagen.data.world.scenes import caption, sample_scene
+from instruct_imagen.data.tasks.base import pick
+from instruct_imagen.data.world.scenes import caption, sample_others, sample_scene
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 CLUSTER_SIZE = 5
 CONTEXT_SIZE = 3
 STYLE_IN_CAPTION = 0.8
-WITH_COMPANION = 0.25
 TASK_NAME = "retrieval"
 
 
@@ -97,13 +96,9 @@ def cluster_examples(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[
 
 
 def _scene(rng: np.random.Generator, vocabulary: Vocabulary, concept: str, style: str) -> Scene:
-    """A scene with the concept, sometimes beside another of the same style."""
-    assets = [(concept, style)]
-    if rng.random() < WITH_COMPANION:
-        other = pick_other(rng, vocabulary.concepts_of(style), concept)
-        if other is not None:
-            assets.append((other, style))
-    return sample_scene(rng, vocabulary, assets=assets)
+    """A scene with the concept, sometimes among others of the same style."""
+    asset = (concept, style)
+    return sample_scene(rng, vocabulary, assets=[asset, *sample_others(rng, vocabulary, asset)])
 
 
 def _shuffled(rng: np.random.Generator, items: tuple) -> list:

@@ -113,6 +113,10 @@ class CorpusJob:
             }
         }
 
+    def remarks(self) -> tuple[str, ...]:
+        """See `shards.building.Job`; what was read of the corpus is in the plan."""
+        return ()
+
 
 def corpus_job(
     corpus: str,

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -76,6 +76,10 @@ class Job(Protocol):
 
     def sources(self) -> Mapping[str, Mapping[str, str]]:
         """Where the pictures come from, and their licences, by names of its own."""
+        ...
+
+    def remarks(self) -> Sequence[str]:
+        """What the user should know of the examples, a line each."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from instruct_imagen.data.corpora.records import StoredImage
 from instruct_imagen.data.example import Example, Photograph, Picture
-from instruct_imagen.data.mixture import Mixture
+from instruct_imagen.data.mixture import Mixture, left_out
 from instruct_imagen.data.photographs import Photographs
 from instruct_imagen.data.shards.layout import (
     TARGET,
@@ -25,6 +26,7 @@ from instruct_imagen.data.shards.layout import (
     members_of,
 )
 from instruct_imagen.data.tasks.base import Task
+from instruct_imagen.data.tasks.registry import is_heldout
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.vocabulary import Vocabulary
@@ -96,7 +98,9 @@ class ShardJob:
         for example in examples_of(self, mixture, range(min(_PROBE, self.examples))):
             for name, content in members_of(example):
                 digest.update(f"{name} {len(content)}\n".encode() + content)
-        pairs = json.dumps(self.vocabulary.pairs).encode()
+        faces = (face.pair for face in self.vocabulary.faces)
+        variety = dataclasses.asdict(self.vocabulary.variety)
+        pairs = json.dumps([*self.vocabulary.pairs, *faces, variety]).encode()
         photographs = self.photographs
         return {
             "recipe": self.recipe,
@@ -119,6 +123,14 @@ class ShardJob:
             own = {"sha256": self.photographs.sha256, "licence": "the user's own"}
             found["photographs"] = own
         return found
+
+    def remarks(self) -> list[str]:
+        """See `building.Job`: which tasks are left out, and which are held out of training."""
+        held = [name for name in self.ratios if is_heldout(self.tasks.get(name))]
+        return [
+            *left_out(self.tasks, self.ratios, self.vocabulary),
+            *(f"{name} is held out: these examples are to evaluate models by" for name in held),
+        ]
 
 
 def stored_examples(

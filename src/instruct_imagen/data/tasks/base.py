@@ -47,6 +47,10 @@ MAX_COPIES = 0.1
 # Filled with words that may open a sentence; all other placeholders bring a marker.
 _CAPTIONS = frozenset({"caption", "scene", "edit"})
 
+# Filled with a marker alone or with words before it ("the edge map [ref#2]"), which a sentence may
+# open with too.
+_WORDED = frozenset({"control"})
+
 # "a" before these although they begin with a vowel letter, "an" although they do not.
 _CONSONANT_SOUND = ("one", "once", "uni", "use", "usu", "eu")
 _VOWEL_SOUND = ("hour", "honest", "heir")
@@ -64,7 +68,9 @@ class Task(Protocol):
 
     Implementations are made without arguments and hold no state, so that an example is a pure
     function of the generator and the vocabulary. A module of this folder that defines ``TASK`` (the
-    class) is found by `instruct_imagen.data.tasks.registry`.
+    class) is found by `instruct_imagen.data.tasks.registry`. One with ``heldout = True`` makes a
+    combination of the frozen hold-out: it is there to evaluate, and to train only where a recipe
+    says so.
 
     Attributes:
         name: Also that of its file of templates.
@@ -86,6 +92,21 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class PartialTask(Task, Protocol):
+    """A task that not every vocabulary has what it takes for.
+
+    Attributes:
+        needs: What that is, e.g. ``"faces"``.
+    """
+
+    needs: ClassVar[str]
+
+    def drawable(self, vocabulary: Vocabulary) -> bool:
+        """Whether it can be drawn from the vocabulary."""
+        ...
+
+
+@runtime_checkable
 class ClusterTask(Task, Protocol):
     """A task that can draw several examples that share their references."""
 
@@ -94,6 +115,11 @@ class ClusterTask(Task, Protocol):
     ) -> tuple[Example, ...]:
         """Draw all examples of one cluster; the first equals `example` of the same generator."""
         ...
+
+
+def drawable(task: Task, vocabulary: Vocabulary) -> bool:
+    """Whether the vocabulary has what a task takes."""
+    return not isinstance(task, PartialTask) or task.drawable(vocabulary)
 
 
 def marker(k: int) -> str:
@@ -332,7 +358,7 @@ def _case_faults(template: str) -> list[str]:
     for match in re.finditer(r'(?:^|[.?!] )"?(\{?)(\w+)', template):
         brace, word = match.groups()
         # Markers and the like have no case; only a capitalised form exists for captions.
-        if word[0].islower() and (not brace or word in _CAPTIONS):
+        if word[0].islower() and (not brace or word in _CAPTIONS | _WORDED):
             faults.append(f"{word!r} opens a sentence; give it a capital letter")
     for match in re.finditer(r"\{([A-Z]\w*)\}", template):
         if not re.search(r'(?:^|[.?!:] )"?$', template[: match.start()]):
@@ -350,7 +376,9 @@ def _article_faults(template: str) -> list[str]:
         if vowel != (article.lower() == "an"):
             faults.append(f"'{article} {word}' has the wrong article")
     if re.search(
-        r"\b(?:an?|the) \{(?:caption|scene|ref\d|content|style|source|edit)\}", template, re.I
+        r"\b(?:an?|the) \{(?:caption|scene|ref\d|content|style|source|edit|control|background)\}",
+        template,
+        re.I,
     ):
         faults.append("article before a placeholder that brings its own, or needs none")
     if re.search(r"\ban? \{", template, re.I):

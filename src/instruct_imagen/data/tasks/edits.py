@@ -1,26 +1,52 @@
-"""Edits of scenes and the words for them: what the tasks of editing have in common."""
+"""Edits of scenes: one change each, and the draws of the tasks of editing.
+
+An edit is a pair of scenes that are equal but for one thing. Each kind has a small pure function;
+`edit_words` has the words.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from instruct_imagen.data.example import Background, Placement, Scene
-from instruct_imagen.data.tasks.base import fill, pick, pick_other, retry
+from instruct_imagen.data.tasks.base import pick, pick_other, retry
+from instruct_imagen.data.tasks.edit_words import edit_words
+from instruct_imagen.data.world.nouns import is_colour_of
+from instruct_imagen.data.world.palette import tints_on
+from instruct_imagen.data.world.relations import relations
 from instruct_imagen.data.world.scenes import (
-    article,
+    can_be_tinted,
     caption_name,
     definite,
     sample_assets,
     sample_background,
     sample_scene,
-    with_article,
 )
 
 if TYPE_CHECKING:
     import numpy as np
 
     from instruct_imagen.data.world.vocabulary import Vocabulary
+
+__all__ = [
+    "SOURCE_WORDS",
+    "Edit",
+    "adding",
+    "draw_edit",
+    "draw_mirroring",
+    "draw_moving",
+    "draw_recolouring",
+    "draw_tinting",
+    "edit_words",
+    "mirroring",
+    "moving",
+    "recolouring",
+    "removing",
+    "replacing",
+    "tinting",
+]
 
 SOURCE_WORDS = (
     "source image",
@@ -33,57 +59,15 @@ SOURCE_WORDS = (
 )
 
 REPLACE, ADD = 0.5, 0.25
-"""Shares of the kinds of edits; the rest removes."""
+"""Shares of the kinds of edits of `draw_edit`; the rest removes."""
 
-WITH_PLACE = 0.5
-"""Share of edits of a scene with two assets that say a place too."""
+EditKind = Literal["background", "add", "remove", "replace", "tint", "move", "mirror"]
 
-_REPLACE = (
-    "replace {old} with {new}",
-    "change {old} into {new}",
-    "turn {old} into {new}",
-    "transform {old} into {new}",
-    "swap {old} for {new}",
-    "exchange {old} for {new}",
-    "substitute {new} for {old}",
-    "draw {new} instead of {old}",
-    "put {new} in the place of {old}",
-    "let {new} take the place of {old}",
-)
-_ADD = ("add {new}", "draw {new}", "insert {new}", "include {new}", "paint {new}", "put in {new}")
-_ADD_SOMEWHERE = ("add", "draw", "insert", "paint", "put", "place")
-_REMOVE = (
-    "remove {old}",
-    "erase {old}",
-    "delete {old}",
-    "take away {old}",
-    "take out {old}",
-    "clear away {old}",
-    "get rid of {old}",
-    "make {old} disappear",
-    "paint the background over {old}",
-)
-_MIRROR = ("mirror {old}", "mirror {old} horizontally", "flip {old} horizontally")
-_PLAIN = (
-    "make the background {colour}",
-    "paint the background {colour}",
-    "turn the background {colour}",
-    "change the background to {colour}",
-    "change the colour of the background to {colour}",
-    "put everything on {a} {colour} background",
-    "use {a} {colour} background",
-    "replace the background with {a} {colour} one",
-)
-_GRADIENT = (
-    "put everything on a background from {first} to {second}",
-    "use a background from {first} to {second}",
-    "let the background run from {first} to {second}",
-    "make the background go from {first} at the top to {second} at the bottom",
-    "make the background fade from {first} to {second}",
-    "change the background to a gradient from {first} to {second}",
-    "replace the background with a gradient from {first} to {second}",
-)
-_PLACES = ("on the {side}", "to the {side} of {other}", "next to {other}")
+_FAR = 0.22  # of the frame: a moved asset goes at least so far
+_MARGIN = 0.02
+_EDGES = ("to the left", "to the right", "to the top", "to the bottom")
+_TOLD = 0.7
+_CROWDED = 0.15  # share of a moved asset's square that may lie over the square of another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +80,26 @@ class Edit:
         old: The asset that is gone; None if one was added.
         new: The asset that has come; None if one was removed. Without `old` and `new`, the
             background has changed.
+        where: Where a moved asset goes, in words, e.g. ``"to the left of the taxi"``; empty for
+            other edits.
     """
 
     source: Scene
     target: Scene
     old: Placement | None
     new: Placement | None
+    where: str = ""
+
+    @property
+    def kind(self) -> EditKind:
+        """What it does, told by what differs."""
+        if self.old is None or self.new is None:
+            return "add" if self.new else "remove" if self.old else "background"
+        if self.old.concept != self.new.concept:
+            return "replace"
+        if self.old.tint != self.new.tint:
+            return "tint"
+        return "mirror" if self.old.flip != self.new.flip else "move"
 
     @property
     def changed(self) -> Scene:
@@ -119,11 +117,11 @@ class Edit:
 
 
 def replacing(scene: Scene, index: int, concept: str) -> Edit:
-    """Asset `index` becomes `concept`, with style, place, scale and side of the old one."""
-    old = scene.placements[index]
-    new = replace(old, concept=concept)
-    after = (*scene.placements[:index], new, *scene.placements[index + 1 :])
-    return Edit(source=scene, target=replace(scene, placements=after), old=old, new=new)
+    """Asset `index` becomes `concept`, with style, place, scale and side of the old one.
+
+    It is upright and in its own colours: what is not said is not there.
+    """
+    return _changed(scene, index, concept=concept, turn=0, tint="")
 
 
 def removing(scene: Scene, index: int) -> Edit:
@@ -141,8 +139,22 @@ def adding(scene: Scene, index: int) -> Edit:
 
 def mirroring(scene: Scene, index: int) -> Edit:
     """Asset `index` is mirrored left to right, at its place."""
+    return _changed(scene, index, flip=not scene.placements[index].flip)
+
+
+def tinting(scene: Scene, index: int, tint: str) -> Edit:
+    """Asset `index` gets another colour: a name of the palette."""
+    return _changed(scene, index, tint=tint)
+
+
+def moving(scene: Scene, index: int, x: float, y: float, where: str) -> Edit:
+    """Asset `index` goes to the centre (x, y), as far away as it was; `where` says it."""
+    return replace(_changed(scene, index, x=x, y=y), where=where)
+
+
+def _changed(scene: Scene, index: int, **changes: object) -> Edit:
     old = scene.placements[index]
-    new = replace(old, flip=not old.flip)
+    new = replace(old, **changes)
     after = (*scene.placements[:index], new, *scene.placements[index + 1 :])
     return Edit(source=scene, target=replace(scene, placements=after), old=old, new=new)
 
@@ -153,32 +165,126 @@ def recolouring(scene: Scene, background: Background) -> Edit:
 
 
 def draw_recolouring(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
-    """A scene of one or two assets that gets another background, on which they can be seen."""
+    """A scene that gets another background, a place or colours, on which all can be seen."""
     scene = sample_scene(rng, vocabulary)
     styles = [asset.style for asset in scene.placements]
+    tints = {asset.tint for asset in scene.placements} - {""}
 
     def draw() -> Background | None:
-        found = sample_background(rng, styles)
-        return None if found == scene.background else found
+        found = sample_background(rng, styles, places=vocabulary.variety.places)
+        # Another drawing of the same place could not be asked for in words.
+        same = found == scene.background or (found.place and found.place == scene.background.place)
+        return None if same or not tints <= set(tints_on(found.colours)) else found
 
     return recolouring(scene, retry(draw, "other background"))
 
 
 def draw_mirroring(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
-    """A scene of one or two assets, one of which is mirrored; the names of two differ."""
+    """A scene of which an asset is mirrored; the names of others differ. It stands upright."""
 
     def draw() -> Edit | None:
         scene = sample_scene(rng, vocabulary)
         edit = mirroring(scene, int(rng.random() * len(scene.placements)))
-        return edit if _told_apart(edit) else None
+        # Of a tilted one, the tilt would seem to have to be mirrored too.
+        return edit if _told_apart(edit) and edit.old is not None and not edit.old.turn else None
 
     return retry(draw, "scene whose assets have different names")
 
 
-def draw_edit(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
-    """An edit of a scene whose asset is replaced, or of one or two where one comes or goes.
+def draw_tinting(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
+    """A scene of which an asset gets another colour, one that can be told from the background."""
 
-    What stays in the picture has no name that could be mistaken for that of what changes.
+    def draw() -> Edit | None:
+        scene = sample_scene(rng, vocabulary)
+        index = int(rng.random() * len(scene.placements))
+        asset = scene.placements[index]
+        if not can_be_tinted(asset.concept, asset.style):
+            return None
+        tints = [
+            tint
+            for tint in tints_on(scene.background.colours)
+            if tint != asset.tint and is_colour_of(tint, asset.concept)
+        ]
+        edit = tinting(scene, index, pick(rng, tints)) if tints else None
+        return edit if edit is not None and _told_apart(edit) else None
+
+    return retry(draw, "drawing that takes on a colour")
+
+
+def draw_moving(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
+    """A scene of which an asset goes to a side of the frame, or to a side of another asset."""
+
+    def draw() -> Edit | None:
+        scene = sample_scene(rng, vocabulary)
+        index = int(rng.random() * len(scene.placements))
+        if _carries(scene, index):
+            return None
+        found = list(_goals(scene, index))
+        # Places told from another asset are rarer, and say more.
+        told = [goal for goal in found if goal[2] not in _EDGES]
+        found = told if told and rng.random() < _TOLD else found
+        edit = moving(scene, index, *pick(rng, found)) if found else None
+        return edit if edit is not None and _told_apart(edit) else None
+
+    return retry(draw, "scene with room to move an asset")
+
+
+def _goals(scene: Scene, index: int) -> Iterator[tuple[float, float, str]]:
+    """Where an asset can go: x, y, and the words for it."""
+    asset, half = scene.placements[index], scene.placements[index].scale / 2
+    near, far = half + _MARGIN, 1 - half - _MARGIN
+    places = (near, asset.y), (far, asset.y), (asset.x, near), (asset.x, far)
+    goals = [(x, y, where, None) for (x, y), where in zip(places, _EDGES, strict=True)]
+    names = [other.concept for other in scene.placements]
+    for number, other in enumerate(scene.placements):
+        if number == index or names.count(other.concept) > 1:
+            continue
+        name, apart = definite(other.concept), half + other.scale / 2 + _MARGIN
+        foot = other.y + other.scale / 2 - half
+        goals += [
+            (max(other.x - apart, near), foot, f"to the left of {name}", ("left", index, number)),
+            (min(other.x + apart, far), foot, f"to the right of {name}", ("left", number, index)),
+            (other.x, max(other.y - apart, near), f"above {name}", ("above", index, number)),
+            (other.x, min(other.y + apart, far), f"below {name}", ("above", number, index)),
+        ]
+    for x, y, where, wanted in goals:
+        inside = all(half - 1e-9 <= place <= 1 - half + 1e-9 for place in (x, y))
+        if not inside or max(abs(x - asset.x), abs(y - asset.y)) < _FAR:
+            continue
+        after = replace(asset, x=x, y=y)
+        others = [one for number, one in enumerate(scene.placements) if number != index]
+        if any(_shared(after, other) > _CROWDED for other in others):
+            continue
+        if wanted is not None:
+            # It is news: it was not so before.
+            before = {(one.kind, one.first, one.second) for one in relations(scene)}
+            moved = moving(scene, index, x, y, where).target
+            now = {(one.kind, one.first, one.second) for one in relations(moved)}
+            if wanted in before or wanted not in now:
+                continue
+        yield x, y, where
+
+
+def _shared(one: Placement, other: Placement) -> float:
+    """Share of the smaller square that the other square covers."""
+    across, down = (
+        max((one.scale + other.scale) / 2 - abs(a - b), 0.0)
+        for a, b in ((one.x, other.x), (one.y, other.y))
+    )
+    smaller = min(one.scale, other.scale)
+    return min(across, smaller) * min(down, smaller) / smaller**2
+
+
+def _carries(scene: Scene, index: int) -> bool:
+    """Whether something stands on this asset, and would be left in the air."""
+    return any(one.kind == "on" and one.second == index for one in relations(scene))
+
+
+def draw_edit(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
+    """An edit of a scene of which an asset is replaced, or comes or goes.
+
+    What stays in the picture has no name that could be mistaken for that of what changes, and
+    nothing that stood on something is left in the air.
     """
 
     def draw() -> Edit | None:
@@ -194,7 +300,10 @@ def draw_edit(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
             concepts = vocabulary.concepts_of(scene.placements[index].style)
             found = pick_other(rng, concepts, *(asset.concept for asset in scene.placements))
             edit = None if found is None else replacing(scene, index, found)
-        elif len(assets) < 2:
+            # Another drawing of the same square is not always as high.
+            if edit is not None and _stands(edit.source) != _stands(edit.target):
+                return None
+        elif len(assets) < 2 or _carries(scene, index):
             return None
         else:
             edit = (adding if kind < REPLACE + ADD else removing)(scene, index)
@@ -203,42 +312,12 @@ def draw_edit(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
     return retry(draw, "edit with assets of one style")
 
 
+def _stands(scene: Scene) -> list[tuple[int, int]]:
+    return [(one.first, one.second) for one in relations(scene) if one.kind == "on"]
+
+
 def _told_apart(edit: Edit) -> bool:
     """Whether no name of what changes is part of the name of what stays, or the other way."""
     names = [caption_name(asset.concept) for asset in edit.changed.placements]
     others = [caption_name(asset.concept) for asset in edit.kept]
     return not any(name in other or other in name for name in names for other in others)
-
-
-def edit_words(rng: np.random.Generator, edit: Edit) -> str:
-    """An edit as a request, e.g. ``"replace the dog to the left of the taxi with a cat"``."""
-    if edit.old is None and edit.new is None:
-        return _background_words(rng, edit.target.background)
-    place = ""
-    for other in edit.kept:
-        if rng.random() < WITH_PLACE:
-            asset = edit.old or edit.new
-            side = "left" if asset.x < other.x else "right"
-            place = " " + fill(pick(rng, _PLACES), side=side, other=definite(other.concept))
-    new = with_article(edit.new.concept) if edit.new is not None else ""
-    if edit.old is None:
-        if place:
-            return f"{pick(rng, _ADD_SOMEWHERE)} {new}{place}"
-        return fill(pick(rng, _ADD), new=new)
-    old = definite(edit.old.concept) + place
-    if edit.new is None:
-        return fill(pick(rng, _REMOVE), old=old)
-    if edit.new.concept == edit.old.concept:
-        return fill(pick(rng, _MIRROR), old=old)
-    # "replace the padlock with key with a dog" could be read in two ways.
-    wordings = _REPLACE[1:] if " with " in old else _REPLACE
-    return fill(pick(rng, wordings), old=old, new=new)
-
-
-def _background_words(rng: np.random.Generator, background: Background) -> str:
-    """E.g. ``"make the background blue"``."""
-    if background.kind == "gradient":
-        first, second = background.colours
-        return fill(pick(rng, _GRADIENT), first=first, second=second)
-    (colour,) = background.colours
-    return fill(pick(rng, _PLAIN), colour=colour, a=article(colour))

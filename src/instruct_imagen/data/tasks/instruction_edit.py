@@ -15,7 +15,9 @@ from instruct_imagen.data.tasks.edits import (
     Edit,
     draw_edit,
     draw_mirroring,
+    draw_moving,
     draw_recolouring,
+    draw_tinting,
     edit_words,
 )
 from instruct_imagen.data.world.scenes import caption
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
-RECOLOUR, MIRROR = 0.25, 0.1
-"""Shares of edits that change the background or mirror an asset; the others replace, add or remove
-one. Mirroring is rare because many drawings are their own mirror image."""
+RECOLOUR, MIRROR, TINT, MOVE = 0.25, 0.1, 0.1, 0.1
+"""Shares of edits that change the background, or mirror, colour or move an asset; the others
+replace, add or remove one. Mirroring is rare because many drawings are their own mirror image. In a
+world where nothing is tinted, nothing is coloured either."""
 
 
 class InstructionEdit:
@@ -62,9 +65,17 @@ class InstructionEdit:
 
 def _draw(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
     kind = rng.random()
-    if kind < RECOLOUR:
-        return draw_recolouring(rng, vocabulary)
-    return (draw_mirroring if kind < RECOLOUR + MIRROR else draw_edit)(rng, vocabulary)
+    shares = (
+        (RECOLOUR, draw_recolouring),
+        (MIRROR, draw_mirroring),
+        (MOVE, draw_moving),
+        (TINT if vocabulary.variety.tinted else 0.0, draw_tinting),
+    )
+    for share, draw in shares:
+        kind -= share
+        if kind < 0:
+            return draw(rng, vocabulary)
+    return draw_edit(rng, vocabulary)
 
 
 TASK = InstructionEdit

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from instruct_imagen.data.example import Example, ExampleReference, Picture, PictureKind
 from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick
-from instruct_imagen.data.tasks.edits import SOURCE_WORDS, draw_edit, edit_words
+from instruct_imagen.data.tasks.edits import (
+    SOURCE_WORDS,
+    Edit,
+    draw_edit,
+    draw_moving,
+    draw_tinting,
+    edit_words,
+)
 from instruct_imagen.data.world.scenes import caption
 
 if TYPE_CHECKING:
@@ -21,7 +28,12 @@ if TYPE_CHECKING:
 MASK_WORDS = ("mask", "mask", "edit mask", "region", "region to edit", "area to change")
 
 SILHOUETTE = 0.5
-"""Share of masks that are silhouettes of what changes; the others are the squares around it."""
+"""Share of masks that are silhouettes of what changes; the others are the squares around it. Of a
+moved asset, the squares of both its places are shown."""
+
+TINT, MOVE = 0.1, 0.1
+"""Shares of edits that colour or move an asset; the others replace, add or remove one. In a world
+where nothing is tinted, nothing is coloured either."""
 
 
 class MaskedEdit:
@@ -32,8 +44,9 @@ class MaskedEdit:
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """A scene, a mask of what changes in it, and the change in words."""
-        edit = draw_edit(rng, vocabulary)
-        kind: PictureKind = "mask" if rng.random() < SILHOUETTE else "region"
+        edit = _draw(rng, vocabulary)
+        silhouette = rng.random() < SILHOUETTE and edit.kind != "move"
+        kind: PictureKind = "mask" if silhouette else "region"
         source_marker = 1 + (rng.random() < 0.5)
         mask_marker = 3 - source_marker
         references = (
@@ -64,6 +77,15 @@ class MaskedEdit:
             references=references if source_marker == 1 else references[::-1],
             target=Picture(scene=edit.target),
         )
+
+
+def _draw(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
+    kind = rng.random()
+    if kind < MOVE:
+        return draw_moving(rng, vocabulary)
+    if kind < MOVE + TINT and vocabulary.variety.tinted:
+        return draw_tinting(rng, vocabulary)
+    return draw_edit(rng, vocabulary)
 
 
 TASK = MaskedEdit

@@ -37,3 +37,14 @@ def all_tasks() -> MappingProxyType[str, type[Task]]:
             )
         found[task.name] = task
     return MappingProxyType(dict(sorted(found.items())))
+
+
+def training_tasks() -> MappingProxyType[str, type[Task]]:
+    """Those of `all_tasks` that make no combination of the hold-out."""
+    found = {name: task for name, task in all_tasks().items() if not is_heldout(task)}
+    return MappingProxyType(found)
+
+
+def is_heldout(task: object) -> bool:
+    """Whether a task, or what makes it, is there to evaluate alone."""
+    return getattr(task, "heldout", False)

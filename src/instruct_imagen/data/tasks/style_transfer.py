@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from instruct_imagen.data.example import Example, ExampleReference, Picture, Scene
 from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, pick_other, retry
 from instruct_imagen.data.tasks.styled import STYLE_WORDS
-from instruct_imagen.data.world.scenes import ONE_ASSET, sample_background, sample_scene
+from instruct_imagen.data.world.palette import tints_on
+from instruct_imagen.data.world.relations import Relation, relations
+from instruct_imagen.data.world.scenes import (
+    can_be_tinted,
+    sample_background,
+    sample_count,
+    sample_scene,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +46,7 @@ class StyleTransfer:
         def draw() -> tuple[str, str, list[str], str] | None:
             before = pick(rng, vocabulary.styles)
             after = pick_other(rng, vocabulary.styles, before)
-            wanted = 1 if rng.random() < ONE_ASSET else 2
+            wanted = sample_count(rng, vocabulary.variety.most_assets)
             content = [] if after is None else _shared(rng, vocabulary, before, after, wanted)
             if not content:
                 return None
@@ -47,10 +54,8 @@ class StyleTransfer:
             return None if shown is None else (before, after, content, shown)
 
         before, after, content, shown = retry(draw, "concept in two styles")
-        scene = sample_scene(rng, vocabulary, assets=[(concept, before) for concept in content])
-        # The background has to suit both: some styles would be lost on a dark one.
-        scene = replace(scene, background=sample_background(rng, (before, after)))
-        style_image = sample_scene(rng, vocabulary, assets=[(shown, after)])
+        scene = _content(rng, vocabulary, content, before, after)
+        style_image = sample_scene(rng, vocabulary, assets=[(shown, after)], as_drawn=True)
 
         content_marker = 1 + (rng.random() < 0.5)
         style_marker = 3 - content_marker
@@ -80,6 +85,34 @@ class StyleTransfer:
             references=references if content_marker == 1 else references[::-1],
             target=Picture(scene=restyle(scene, after)),
         )
+
+
+def _content(
+    rng: np.random.Generator, vocabulary: Vocabulary, concepts: list[str], before: str, after: str
+) -> Scene:
+    """A scene that looks well in both styles."""
+    places = vocabulary.variety.places
+    for _ in range(TRIES):
+        scene = sample_scene(rng, vocabulary, assets=[(concept, before) for concept in concepts])
+        # What stands on something should do so in the other style too.
+        if _stacks(scene) == _stacks(restyle(scene, after)):
+            break
+    # The background has to suit both: some styles would be lost on a dark one.
+    background = sample_background(rng, (before, after), places=places)
+    tints = tints_on(background.colours)
+    return Scene(
+        background=background,
+        placements=tuple(
+            asset
+            if asset.tint in tints and can_be_tinted(asset.concept, after)
+            else replace(asset, tint="")
+            for asset in scene.placements
+        ),
+    )
+
+
+def _stacks(scene: Scene) -> list[Relation]:
+    return [one for one in relations(scene) if one.kind == "on"]
 
 
 def _shared(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from instruct_imagen.data.example import Example, ExampleReference, Picture
 from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, pick_other, retry
-from instruct_imagen.data.world.scenes import ONE_ASSET, caption, sample_scene
+from instruct_imagen.data.world.scenes import caption, sample_others, sample_scene
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,15 +30,13 @@ class Styled:
             concepts = vocabulary.concepts_of(style)
             shown = pick(rng, concepts)
             wanted = pick_other(rng, concepts, shown)
-            if wanted is None:
-                return None
-            others = [pick_other(rng, concepts, shown, wanted)] if rng.random() >= ONE_ASSET else []
-            return style, [shown, wanted, *(other for other in others if other is not None)]
+            return None if wanted is None else (style, [shown, wanted])
 
-        style, (shown, *wanted) = retry(draw, "style with two concepts")
-        scene = sample_scene(rng, vocabulary, assets=[(concept, style) for concept in wanted])
+        style, (shown, wanted) = retry(draw, "style with two concepts")
+        others = sample_others(rng, vocabulary, (wanted, style), (shown, style))
+        scene = sample_scene(rng, vocabulary, assets=[(wanted, style), *others])
         words = caption(scene, rng, with_style=False)
-        style_image = sample_scene(rng, vocabulary, assets=[(shown, style)])
+        style_image = sample_scene(rng, vocabulary, assets=[(shown, style)], as_drawn=True)
         reference = ExampleReference(
             marker=1,
             text=pick(rng, STYLE_WORDS),

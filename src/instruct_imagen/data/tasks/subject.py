@@ -13,12 +13,15 @@ from instruct_imagen.data.example import (
     Scene,
 )
 from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, pick_other
+from instruct_imagen.data.world.captions import adjectives
+from instruct_imagen.data.world.palette import tints_on
 from instruct_imagen.data.world.scenes import (
     DARK_COLOURS,
     DARK_INK_STYLES,
     PALETTE,
     caption,
     caption_name,
+    sample_others,
     sample_scene,
 )
 
@@ -31,8 +34,9 @@ if TYPE_CHECKING:
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
 ARTICLES = ("a ", "an ", "the ", "some ", "one ", "")
-TWO_REFERENCES = 0.2
-WITH_COMPANION = 0.25
+REFERENCES = (0.6, 0.2, 0.12, 0.08)
+"""Shares of sets of one to four pictures of a subject."""
+
 WHITE_BACKGROUND = 0.6
 # How often the first picture faces as the target does. Nothing in the text tells, and what faces
 # left or right is mostly part of a subject's look.
@@ -47,7 +51,7 @@ def mark_subject(words: str, name: str, k: int) -> str:
 
     Args:
         words: Caption, e.g. ``"a dog on a blue background"``.
-        name: Name of the subject as the caption has it, e.g. ``"dog"``.
+        name: Name of the subject as the caption has it, e.g. ``"dog"`` or ``"tilted blue dog"``.
         k: Number of the marker.
 
     Returns:
@@ -66,7 +70,13 @@ def mark_subject(words: str, name: str, k: int) -> str:
 
 
 def portrait(
-    rng: np.random.Generator, concept: str, style: str, *, avoid: tuple[str, ...], flip: bool
+    rng: np.random.Generator,
+    concept: str,
+    style: str,
+    *,
+    avoid: tuple[str, ...],
+    flip: bool,
+    tint: str = "",
 ) -> Scene:
     """The asset alone and large on a plain background, often white.
 
@@ -76,7 +86,10 @@ def portrait(
         style: How it is drawn.
         avoid: Colours that the background must not have.
         flip: Whether it is mirrored.
+        tint: Its colour, from which that of the background is told apart; empty for its own.
     """
+    if tint:
+        avoid += tuple(colour for colour in COLOURS if tint not in tints_on((colour,)))
     colour = "white"
     if colour in avoid or rng.random() >= WHITE_BACKGROUND:
         colours = LIGHT_COLOURS if style in DARK_INK_STYLES else COLOURS
@@ -90,6 +103,7 @@ def portrait(
         y=0.5 + room * (rng.random() - 0.5),
         scale=scale,
         flip=flip,
+        tint=tint,
     )
     background = Background(kind="plain", colours=(colour,))
     return Scene(background=background, placements=(placement,))
@@ -102,24 +116,36 @@ class Subject:
     forms = (frozenset({"scene"}), frozenset({"subject", "caption"}))
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
-        """One or (20%) two pictures of an asset, and a scene with it, in 25% beside another."""
+        """One to four pictures of an asset, and a scene with it, alone or among others.
+
+        The pictures show it upright and in its colour of the scene; they have different backgrounds
+        and face left and right in turn.
+        """
         scene, subject, words = subject_scene(rng, vocabulary)
         flip = subject.flip if rng.random() < SAME_SIDE else not subject.flip
         avoid = scene.background.colours
-        portraits = [portrait(rng, subject.concept, subject.style, avoid=avoid, flip=flip)]
-        if rng.random() < TWO_REFERENCES:
-            avoid += portraits[0].background.colours
-            portraits.append(
-                portrait(rng, subject.concept, subject.style, avoid=avoid, flip=not flip)
+        portraits: list[Scene] = []
+        for _ in range(_count(rng)):
+            shown = portrait(
+                rng, subject.concept, subject.style, avoid=avoid, flip=flip, tint=subject.tint
             )
+            avoid, flip = (*avoid, *shown.background.colours), not flip
+            portraits.append(shown)
         return subject_example(rng, self, scene, subject, words, portraits)
 
 
+def _count(rng: np.random.Generator) -> int:
+    """How many pictures a set has, from 1."""
+    drawn = rng.random()
+    return 1 + sum(drawn >= sum(REFERENCES[:place]) for place in range(1, len(REFERENCES)))
+
+
 def subject_scene(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[Scene, Placement, str]:
-    """A scene, its subject (in 25% beside another asset), and its caption without the style."""
-    concept, style, companion = _assets(rng, vocabulary)
-    assets = [(concept, style)] if companion is None else [(concept, style), (companion, style)]
-    scene = sample_scene(rng, vocabulary, assets=assets)
+    """A scene, its subject (alone, or among others), and its caption without the style."""
+    style = pick(rng, vocabulary.styles)
+    concept = pick(rng, vocabulary.concepts_of(style))
+    others = sample_others(rng, vocabulary, (concept, style))
+    scene = sample_scene(rng, vocabulary, assets=[(concept, style), *others])
     words = caption(scene, rng, with_style=False)
     return scene, next(asset for asset in scene.placements if asset.concept == concept), words
 
@@ -135,7 +161,7 @@ def subject_example(
     """The example of a scene whose subject is shown by `portraits`, in a wording of the task."""
     name = caption_name(subject.concept)
     template = pick(rng, load_templates(task.name, *task.forms))
-    text = word_subject(template, name, words)
+    text = word_subject(template, name, words, adjectives(subject))
     references = tuple(
         ExampleReference(marker=1, text=name, role="subject", picture=Picture(scene=shown))
         for shown in portraits
@@ -149,30 +175,21 @@ def subject_example(
     )
 
 
-def word_subject(template: str, name: str, words: str) -> str:
+def word_subject(template: str, name: str, words: str, looks: str = "") -> str:
     """A template of the task filled: `words` with marker 1 beside `name`, or both side by side.
+
+    Args:
+        template: Of `Subject`.
+        name: Of the subject.
+        words: The caption.
+        looks: What the caption says of the subject before its name, e.g. ``"blue"``.
 
     Raises:
         ValueError: The template marks the caption's subject, and the caption does not name it.
     """
     if "{subject}" in template:
         return fill(template, subject=f"{marker(1)} {name}", caption=words)
-    return fill(template, scene=mark_subject(words, name, 1))
-
-
-def _assets(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str, str | None]:
-    """Concept, style and, in 25%, a companion whose name cannot be mistaken for the concept's."""
-    style = pick(rng, vocabulary.styles)
-    concept = pick(rng, vocabulary.concepts_of(style))
-    if rng.random() >= WITH_COMPANION:
-        return concept, style, None
-    companion = pick_other(rng, vocabulary.concepts_of(style), concept)
-    if companion is None:
-        return concept, style, None
-    names = caption_name(concept), caption_name(companion)
-    if names[0] in names[1] or names[1] in names[0]:
-        return concept, style, None
-    return concept, style, companion
+    return fill(template, scene=mark_subject(words, f"{looks} {name}".strip(), 1))
 
 
 TASK = Subject

@@ -8,6 +8,7 @@ other.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from instruct_imagen.data.example import Example, Placement, Scene
@@ -25,13 +26,11 @@ def between(first: Placement, second: Placement, share: float) -> Placement:
     def blend(here: float, there: float) -> float:
         return here + share * (there - here)
 
-    return Placement(
-        concept=first.concept,
-        style=first.style,
+    return replace(
+        first,
         x=blend(first.x, second.x),
         y=blend(first.y, second.y),
         scale=blend(first.scale, second.scale),
-        flip=first.flip,
     )
 
 
@@ -50,6 +49,7 @@ class SubjectInPlace:
             target.style,
             avoid=scene.background.colours,
             flip=target.flip,
+            tint=target.tint,
         )
         moved = between(target, elsewhere.placements[0], rng.random() ** 2)
         shown = Scene(background=elsewhere.background, placements=(moved,))

@@ -1,4 +1,4 @@
-"""Caption to image, without references ([Hu24] §3.2, Txt2Img)."""
+"""Caption to image, without references ([Hu24] §3.2, Txt2Img: natural images)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from instruct_imagen.data.example import Example, Picture
 from instruct_imagen.data.tasks.base import fill, load_templates, pick
 from instruct_imagen.data.world.scenes import caption, sample_scene
+from instruct_imagen.data.world.vocabulary import PHOTOGRAPHIC_STYLES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,14 +20,15 @@ BARE_CAPTION = 0.3
 
 
 class TextToImage:
-    """A scene is asked for by its caption alone."""
+    """A scene is asked for by its caption alone; of photographs, where the vocabulary has some."""
 
     name = "text_to_image"
     forms = (frozenset({"caption"}),)
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """A scene and a caption that mostly (80%) names the style."""
-        scene = sample_scene(rng, vocabulary)
+        natural = [style for style in PHOTOGRAPHIC_STYLES if vocabulary.concepts_of(style)]
+        scene = sample_scene(rng, vocabulary.of_styles(natural) if natural else vocabulary)
         words = caption(scene, rng, with_style=rng.random() < STYLE_IN_CAPTION)
         text = words
         if rng.random() >= BARE_CAPTION:

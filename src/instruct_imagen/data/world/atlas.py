@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .drawing import draw_sprite
-from .sources import IconSet, cache_folder, manifest, read_sets
+from .artwork.base import Drawings
+from .artwork.registry import read_styles
+from .npm import cache_folder
 
 SIDE = 64
 RECIPE = 1
@@ -147,7 +148,7 @@ class Atlas:
         cls,
         pairs: Sequence[Pair],
         *,
-        sets: Mapping[str, IconSet] | None = None,
+        sets: Mapping[str, Drawings] | None = None,
         side: int = SIDE,
         cache: Path | None = None,
     ) -> Atlas:
@@ -165,13 +166,13 @@ class Atlas:
         """
         styles = sorted({style for _, style in pairs})
         folder = cache if cache is not None else cache_folder() / "atlas"
-        icons = sets if sets is not None else read_sets(styles=styles)
+        drawings = sets if sets is not None else read_styles(styles)
         sprites = np.empty((len(pairs), 4, side, side), np.uint8)
         for style in styles:
             rows = [row for row, pair in enumerate(pairs) if pair[1] == style]
             names = [pairs[row][0] for row in rows]
-            sprites[rows] = _style_sprites(icons[style], names, side, folder)
-        sources = manifest({style: icons[style] for style in styles})
+            sprites[rows] = _style_sprites(drawings[style], names, side, folder)
+        sources = {style: drawings[style].manifest() for style in styles}
         return cls(pairs=tuple(pairs), sprites=sprites, sources=sources)
 
 
@@ -182,30 +183,31 @@ def halve(sprites: np.ndarray) -> np.ndarray:
     return ((rows[..., 0::2] + rows[..., 1::2] + 2) >> 2).astype(np.uint8)
 
 
-def _style_sprites(icons: IconSet, names: Sequence[str], side: int, folder: Path) -> np.ndarray:
+def _style_sprites(drawings: Drawings, names: Sequence[str], side: int, folder: Path) -> np.ndarray:
     """The sprites of one style, from the cache where they are there."""
-    path = folder / f"{icons.style}-{icons.sha256[:12]}-{side}-{RECIPE}.npz"
+    path = folder / f"{drawings.style}-{drawings.sha256[:12]}-{side}-{RECIPE}.npz"
     known = _read(path) if path.is_file() else None
     have = {pair[0]: row for row, pair in enumerate(known["pairs"])} if known else {}
     missing = sorted(set(names) - set(have))
     if missing:
-        fresh = np.stack([_draw(icons, name, side) for name in missing])
+        fresh = np.stack([_draw(drawings, name, side) for name in missing])
         old = known["sprites"] if known else fresh[:0]
         sprites = np.concatenate([old, fresh])
         have.update({name: len(old) + row for row, name in enumerate(missing)})
-        pairs = tuple((name, icons.style) for name in have)
-        _write(path, pairs, sprites, manifest({icons.style: icons}), compress=False)
+        pairs = tuple((name, drawings.style) for name in have)
+        _write(path, pairs, sprites, {drawings.style: drawings.manifest()}, compress=False)
     else:
         sprites = known["sprites"] if known else np.empty((0, 4, side, side), np.uint8)
     return sprites[[have[name] for name in names]]
 
 
-def _draw(icons: IconSet, name: str, side: int) -> np.ndarray:
-    if icons.drawing(name) is None:
-        raise AtlasError(f"the style {icons.style!r} has no drawing of {name!r}")
-    sprite = draw_sprite(lambda box: icons.svg(name, box), side)
+def _draw(drawings: Drawings, name: str, side: int) -> np.ndarray:
+    try:
+        sprite = drawings.draw(name, side)
+    except KeyError:
+        raise AtlasError(f"the style {drawings.style!r} has no drawing of {name!r}") from None
     if sprite is None:
-        raise AtlasError(f"the drawing of {name!r} in the style {icons.style!r} is empty")
+        raise AtlasError(f"the drawing of {name!r} in the style {drawings.style!r} is empty")
     return sprite
 
 

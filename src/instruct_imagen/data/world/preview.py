@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -12,9 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from instruct_imagen.data.example import Picture, PictureKind, Scene
 
-from .atlas import Atlas
+from .atlas import SIDE, Atlas
 from .render import render_pictures
 from .scenes import caption, sample_scene, scene_rng
+from .variety import Variety
 from .vocabulary import Vocabulary, training_vocabulary
 
 KINDS: tuple[PictureKind, ...] = get_args(PictureKind)
@@ -89,7 +91,8 @@ def preview(
         count: How many scenes, at least 1.
         size: Side of a picture in pixels.
         zoom: Each pixel becomes a square of so many.
-        vocabulary: What is drawn; None for all that training may draw.
+        vocabulary: What is drawn, and how rich scenes are; None for all that training may draw,
+            with all the variety there is.
         atlas: The sprites; None renders only those that the sheet needs.
 
     Returns:
@@ -101,7 +104,9 @@ def preview(
     """
     if count < 1 or size < 1 or zoom < 1:
         raise ValueError(f"count, size and zoom must be at least 1, not {count}, {size}, {zoom}")
-    words = vocabulary if vocabulary is not None else training_vocabulary()
+    words = vocabulary
+    if words is None:
+        words = replace(training_vocabulary(), variety=Variety())
     scenes, captions = [], []
     for index in range(count):
         rng = scene_rng(seed, index)
@@ -109,7 +114,10 @@ def preview(
         captions.append(f"{index}: {caption(scenes[-1], rng)}")
     if atlas is None:
         used = {(asset.concept, asset.style) for scene in scenes for asset in scene.placements}
-        atlas = Atlas.build(sorted(used))
+        side = SIDE
+        while side < size:
+            side *= 2
+        atlas = Atlas.build(sorted(used), side=side)
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(scenes, captions, atlas, size=size, zoom=zoom).save(path)

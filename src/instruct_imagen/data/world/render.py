@@ -21,8 +21,9 @@ from instruct_imagen.devices import indices, sent
 
 from .atlas import Atlas
 from .lines import edge_map, sketch
+from .looks import dressed
+from .palette import PALETTE
 from .places import draw_place, place_of
-from .scenes import PALETTE
 
 if TYPE_CHECKING:
     from instruct_imagen.data.photographs import Photographs
@@ -85,15 +86,20 @@ def instance_masks(scene: Scene, atlas: Atlas, size: int) -> Tensor:
         (assets, size, size) bool, from the farthest; a pixel belongs to the nearest asset that
         covers at least half of it.
     """
-    covers = torch.stack(
-        [sprites[0, 3] >= 128 for _, sprites in _layers([scene], atlas, size, "cpu")]
-    )
+    covers = covered(scene, atlas, size)
     nearer = torch.zeros(size, size, dtype=torch.bool)
     masks = torch.zeros_like(covers)
     for index in reversed(range(len(covers))):
         masks[index] = covers[index] & ~nearer
         nearer |= covers[index]
     return masks
+
+
+def covered(scene: Scene, atlas: Atlas, size: int) -> Tensor:
+    """Which pixels each asset covers at least half of, hidden or not: (assets, size, size) bool."""
+    return torch.stack(
+        [sprites[0, 3] >= 128 for _, sprites in _layers([scene], atlas, size, "cpu")]
+    )
 
 
 def _layers(
@@ -107,7 +113,7 @@ def _layers(
     found = []
     for members, placements in _by_layer(scenes):
         rows = [atlas.row(asset.concept, asset.style) for asset in placements]
-        sprites = level[indices(rows, device)].float()
+        sprites = dressed(level, rows, placements, device).float()
         down, across = _weights(placements, size, level.shape[-1], device)
         with torch.autocast(torch.device(device).type, enabled=False):
             drawn = ((down[:, None] @ sprites).round() @ across.transpose(1, 2)[:, None]).round()
@@ -232,7 +238,9 @@ def asset_depths(scene: Scene) -> list[int]:
     for asset in scene.placements:
         foot = min(max(asset.y + asset.scale / 2, 0.0), 1.0)
         depths.append(max(round(110 + 140 * foot), depths[-1] + 15 if depths else 0))
-    return [min(depth, 255) for depth in depths]
+    # Where the brightest are cut off, they stay apart.
+    count = len(depths)
+    return [min(depth, 255 - 5 * (count - 1 - layer)) for layer, depth in enumerate(depths)]
 
 
 def _depths(scenes: Sequence[Scene], atlas: Atlas, size: int, device: torch.device | str) -> Tensor:

@@ -1,4 +1,4 @@
-"""The artwork of the world: ten open emoji sets, installed from npm, read as SVG.
+"""The emoji of the world: eleven open sets, installed from npm, read as SVG.
 
 Nothing is committed: `install_artwork` runs ``npm ci`` on the lock file beside this module, into
 the cache folder, once. Everything after that is read from there.
@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
-STYLES: tuple[str, ...] = (
+import numpy as np
+
+from .drawing import draw_sprite
+from .npm import CACHE_VARIABLE, WorldUnavailable, cache_folder, digest, install
+
+__all__ = [
+    "CACHE_VARIABLE", "FIRST_STYLES", "STYLES", "IconSet", "WorldUnavailable", "artwork_folder",
+    "cache_folder", "install_artwork", "manifest", "read_set", "read_sets", "square_view",
+    "svg_document",
+]  # fmt: skip
+
+FIRST_STYLES: tuple[str, ...] = (
     "noto",
     "noto-v1",
     "twemoji",
@@ -29,38 +37,26 @@ STYLES: tuple[str, ...] = (
     "emojione-monotone",
     "fxemoji",
 )
-"""The ten sets, each drawn by one group of people in one manner: a style."""
+"""The ten sets that the hold-out was drawn from, and that the shipped weights know."""
 
-CACHE_VARIABLE = "INSTRUCT_IMAGEN_CACHE"
+STYLES: tuple[str, ...] = (*FIRST_STYLES, "fluent-emoji")
+"""The eleven sets, each drawn by one group of people in one manner: a style."""
+
 _SCOPE = "@iconify-json"
-_NPM_SECONDS = 600
 _DEFAULT_SIDE = 16  # what the icon format prescribes where a set states no size
 
 
-class WorldUnavailable(RuntimeError):
-    """The artwork is not here and cannot be installed; the message says what to do."""
-
-
-def cache_folder() -> Path:
-    """Where installed artwork and rendered sprites live; not created here."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "instruct-imagen"
-
-
-def _lock_bytes(name: str) -> bytes:
+def _file(name: str) -> bytes:
     return resources.files("instruct_imagen.data.world").joinpath(name).read_bytes()
 
 
 def artwork_folder() -> Path:
     """The folder that `install_artwork` fills: one per content of the lock file."""
-    digest = hashlib.sha256(_lock_bytes("package-lock.json")).hexdigest()[:12]
-    return cache_folder() / "artwork" / digest
+    return cache_folder() / "artwork" / digest(_file("package-lock.json"))
 
 
 def install_artwork() -> Path:
-    """Install the ten sets into the cache if they are not there yet.
-
-    Safe when several processes do it at once: each fills its own folder and the first rename wins.
+    """Install the eleven sets into the cache if they are not there yet; see `npm.install`.
 
     Returns:
         The folder that holds ``node_modules``.
@@ -68,48 +64,8 @@ def install_artwork() -> Path:
     Raises:
         WorldUnavailable: No npm on the path, or npm failed; the message names the cure.
     """
-    folder = artwork_folder()
-    if folder.is_dir():
-        return folder
-    npm = shutil.which("npm")
-    if npm is None:
-        raise WorldUnavailable(
-            "npm is not on the path, so the world's artwork cannot be installed: install Node.js "
-            "(Debian: `apt install nodejs npm`), or set "
-            f"{CACHE_VARIABLE} to a cache folder that already holds the artwork"
-        )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.unfinished-", dir=folder.parent))
-    try:
-        for name in ("package.json", "package-lock.json"):
-            (unfinished / name).write_bytes(_lock_bytes(name))
-        _run_npm(npm, unfinished)
-        try:
-            unfinished.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # otherwise another process was first with the same content
-                raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return folder
-
-
-def _run_npm(npm: str, folder: Path) -> None:
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=_NPM_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise WorldUnavailable(
-            f"`npm ci` took more than {_NPM_SECONDS} s: check the network and run it again"
-        ) from error
-    if done.returncode:
-        last = [line for line in done.stderr.splitlines() if line.strip()][-8:]
-        raise WorldUnavailable(
-            f"`npm ci` failed with status {done.returncode}; check that npm reaches its registry: "
-            + " | ".join(last)
-        )
+    files = {name: _file(name) for name in ("package.json", "package-lock.json")}
+    return install(artwork_folder(), files)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +120,22 @@ class IconSet:
             raise KeyError(f"{self.style} has no drawing named {name!r}")
         left, top, width, height, body = self.bodies[drawing]
         return svg_document(body, square_view((left, top, width, height), box))
+
+    def draw(self, name: str, side: int) -> np.ndarray | None:
+        """One drawing as a sprite; see `artwork.base.Drawings`."""
+        return draw_sprite(lambda box: self.svg(name, box), side)
+
+    def manifest(self) -> dict[str, str]:
+        """Source, licence and hash, for files made from it and for attribution."""
+        return {
+            "package": f"{_SCOPE}/{self.style}",
+            "version": self.version,
+            "licence": self.licence,
+            "licence_url": self.licence_url,
+            "author": self.author,
+            "author_url": self.author_url,
+            "icons_sha256": self.sha256,
+        }
 
 
 def square_view(
@@ -222,7 +194,7 @@ def read_set(style: str, folder: Path) -> IconSet:
         sha256=hashlib.sha256(raw).hexdigest(),
         bodies=bodies,
         aliases=_plain_aliases(icons.get("aliases", {}), bodies),
-        categories={key: tuple(names) for key, names in metadata["categories"].items()},
+        categories={key: tuple(names) for key, names in metadata.get("categories", {}).items()},
     )
 
 
@@ -242,22 +214,18 @@ def _plain_aliases(
 
 
 def read_sets(folder: Path | None = None, styles: Iterable[str] = STYLES) -> dict[str, IconSet]:
-    """Read several sets; installs the artwork first when no folder is given."""
-    at = install_artwork() if folder is None else folder
-    return {style: read_set(style, at) for style in styles}
+    """Read several sets; when no folder is given, installs the artwork and reads each set once."""
+    if folder is None:
+        return {style: _read_installed(style, install_artwork()) for style in styles}
+    return {style: read_set(style, folder) for style in styles}
+
+
+@lru_cache(maxsize=len(STYLES))
+def _read_installed(style: str, folder: Path) -> IconSet:
+    # What is installed never changes, and one set has a hundred megabytes.
+    return read_set(style, folder)
 
 
 def manifest(sets: Mapping[str, IconSet]) -> dict[str, dict[str, str]]:
-    """Source, licence and hash of each set, for files made from them and for attribution."""
-    return {
-        style: {
-            "package": f"{_SCOPE}/{style}",
-            "version": icons.version,
-            "licence": icons.licence,
-            "licence_url": icons.licence_url,
-            "author": icons.author,
-            "author_url": icons.author_url,
-            "icons_sha256": icons.sha256,
-        }
-        for style, icons in sets.items()
-    }
+    """Source, licence and hash of each set."""
+    return {style: icons.manifest() for style, icons in sets.items()}

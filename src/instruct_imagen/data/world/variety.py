@@ -14,8 +14,9 @@ class Variety:
     Attributes:
         most_assets: Assets of a scene at most, 1 to `MOST_ASSETS`.
         places: Share of scenes whose background is a place, in [0, 1].
-        turned: Share of assets that are turned, in [0, 1].
-        tinted: Share of assets that are coloured anew, in [0, 1].
+        turned: Share of assets that are turned, in [0, 1], of those that can be: see
+            `data.world.scenes.sample_look`.
+        tinted: Share of assets that are coloured anew, in [0, 1], of those that can be.
 
     Raises:
         ValueError: A number is out of its range.
