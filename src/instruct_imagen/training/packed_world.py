@@ -42,7 +42,7 @@ from instruct_imagen.training.build import (
     recipe_variety,
     tasks_with,
 )
-from instruct_imagen.training.shards import fingerprint, open_shards
+from instruct_imagen.training.shards import check_stages, fingerprint, open_shards
 
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
 _TOKENIZER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
@@ -184,7 +184,7 @@ def load_world(config: TrainConfig) -> World:
         OSError: The packed file cannot be read.
         RecipeError: There is no such text encoder, or its states have another width.
         RecipeError, PhotographError, ImageError: See `build_photographs`.
-        RecipeError, ShardError: See `open_shards`.
+        RecipeError, ShardError: See `open_shards` and `check_stages`.
     """
     photographs = build_photographs(config)
     shards = open_shards(config)
@@ -192,8 +192,10 @@ def load_world(config: TrainConfig) -> World:
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     if config.world:
         packed = read_packed_world(Path(config.world), config, dtype=dtype)
+        check_stages(config, packed.vocabulary, shards)
         return replace(packed, shards=shards)
     vocabulary, atlas = build_world(config)
+    check_stages(config, vocabulary, shards)
     try:
         encoder = TextEncoder(config.text_encoder, max_markers=config.max_markers, dtype=dtype)
     except (OSError, ValueError) as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.data.shards.index import ShardIndex, index_shards
 from instruct_imagen.data.shards.mixture import StoredMixture
+from instruct_imagen.data.tasks.base import drawable
 from instruct_imagen.data.tasks.registry import all_tasks, is_heldout
 from instruct_imagen.recipes.config import RecipeError, TrainConfig
 
@@ -22,7 +23,7 @@ def open_shards(config: TrainConfig) -> tuple[ShardIndex, ...]:
 
     Raises:
         RecipeError: They do not fit the recipe, or hold what is for evaluation alone.
-        ShardError: A folder is not finished, damaged, or lacks a task of a stage.
+        ShardError: A folder is not finished, or damaged.
     """
     found = tuple(index_shards(folder) for folder in config.shards)
     seen: dict[str, ShardIndex] = {}
@@ -34,10 +35,18 @@ def open_shards(config: TrainConfig) -> tuple[ShardIndex, ...]:
             )
         for problem in _problems(config, shards):
             raise RecipeError(f"shards={shards.folder} {problem}")
-    for number, stage in enumerate(config.stages):
-        if found and stage.images:
-            StoredMixture(found, stage.ratios, _seed(config, number))  # names what is lacking
     return found
+
+
+def check_stages(config: TrainConfig, vocabulary: Vocabulary, shards: Sequence[ShardIndex]) -> None:
+    """Raises unless shards, if there are any, have the tasks of all stages.
+
+    Raises:
+        ShardError: They lack one.
+    """
+    for number, stage in enumerate(config.stages):
+        if shards and stage.images:
+            stage_mixture(config, number, all_tasks(), vocabulary, shards)  # names what is lacking
 
 
 def _problems(config: TrainConfig, shards: ShardIndex) -> list[str]:
@@ -92,10 +101,19 @@ def stage_mixture(
     vocabulary: Vocabulary,
     shards: Sequence[ShardIndex],
 ) -> Mixture | StoredMixture:
-    """The stream of a stage's examples: of the shards where there are any, else of the world."""
+    """The stream of a stage's examples: of the shards where there are any, else of the world.
+
+    A task that neither the shards have nor the world could draw is left out, as it is of a world.
+    """
     ratios, seed = config.stages[stage].ratios, _seed(config, stage)
     if shards:
-        return StoredMixture(shards, ratios, seed)
+        stored = {name for one in shards for name in one.names}
+        kept = {
+            name: ratio
+            for name, ratio in ratios.items()
+            if name in stored or name not in tasks or drawable(tasks[name](), vocabulary)
+        }
+        return StoredMixture(shards, kept, seed)
     return Mixture(tasks, ratios, vocabulary, seed, config.targets)
 
 

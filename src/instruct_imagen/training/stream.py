@@ -69,19 +69,21 @@ def stage_stream(
 
 
 def left_out_of(config: TrainConfig, world: World) -> tuple[str, ...]:
-    """A line for each task of a recipe that its world has not what it takes for.
+    """A line for each task of a recipe that neither its world nor its shards have.
 
     Raises:
         MixtureError: A stage has no other task.
     """
     stages = [stage for stage in config.stages if stage.images]
-    for stage in stages:
+    stored = {name for shards in world.shards for name in shards.names}
+    for stage in stages if not stored else ():
         drawable_ratios(world.tasks, stage.ratios, world.vocabulary)
     known = {
         name: ratio
         for stage in stages
         for name, ratio in stage.ratios.items()
-        if ratio > 0 and name in world.tasks  # others are told by the mixture
+        # Others are told by the mixture.
+        if ratio > 0 and name in world.tasks and name not in stored
     }
     return left_out(world.tasks, known, world.vocabulary)
 
