@@ -7,7 +7,7 @@ caption only says what that finds.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ _LARGE, _SMALL = (0.55, 0.62), (0.3, 0.36)
 _UNDER, _UPPER = (0.5, 0.6), (0.3, 0.44)
 _REAR, _FRONT = (0.52, 0.64), (0.42, 0.54)
 _HIDDEN_WIDTH = (0.48, 0.66)  # of the narrower one's width
+_ON_GROUND = 0.04  # of the frame: so far below its horizon a ground begins to carry
 _SUNK = 0.012  # of the frame: so far a foot sinks into what it stands on
 
 
@@ -72,6 +73,35 @@ def arrange(rng: np.random.Generator, assets: Sequence[Pair]) -> list[Spot]:
             break
     # What was drawn does not suit these drawings.
     return layouts[0][1](rng, assets) or []
+
+
+def grounded(
+    rng: np.random.Generator, spots: Sequence[Spot], assets: Sequence[Pair], ground: float
+) -> list[Spot]:
+    """The same, let down until they stand on the ground, as far as the frame allows.
+
+    What is above, on or before another goes down with it.
+
+    Args:
+        rng: Source of randomness.
+        spots: From the farthest to the nearest.
+        assets: That they are of.
+        ground: Height of the horizon, as `places.Place` has it.
+    """
+    columns: list[list[Spot]] = []
+    for spot in sorted(spots, key=lambda spot: spot.x - spot.scale / 2):
+        if columns and spot.x - spot.scale / 2 < max(s.x + s.scale / 2 for s in columns[-1]):
+            columns[-1].append(spot)
+        else:
+            columns.append([spot])
+    lowered = []
+    for column in columns:
+        lowest = between(rng, min(ground + _ON_GROUND, 1.0), 1.0)
+        foot = max(s.y + s.scale / 2 * measure(*assets[s.index]).height for s in column)
+        down = max(0.0, min(lowest - foot, 1.0 - max(s.foot for s in column)))
+        lowered.append([replace(s, y=s.y + down) for s in spots if s in column])
+    lowered.sort(key=lambda column: max(spot.foot for spot in column))
+    return [spot for column in lowered for spot in column]
 
 
 def between(rng: np.random.Generator, low: float, high: float) -> float:

@@ -32,6 +32,8 @@ class Place:
         phrases: Wordings that follow what is there, e.g. ``"at the beach"``.
         ground: Height at which the ground begins, as a fraction of the frame's from its top: what
             is above is far away; 1 where there is no ground.
+        stands: What is there stands on the ground; it may as well swim, or be in the sky, where
+            not.
         dark: Almost black drawings would not be seen on it.
         draw: Its shapes, from a generator and the number of the variant.
         variants: How many drawings of it there are.
@@ -41,6 +43,7 @@ class Place:
     phrases: tuple[str, ...]
     ground: float
     draw: Callable[[np.random.Generator, int], Shapes]
+    stands: bool = True
     dark: bool = False
     variants: int = _VARIANTS
 
@@ -56,6 +59,7 @@ _ALL = (
         name="sea",
         phrases=("at sea", "out on the open sea", "on the ocean with a sailing boat far away"),
         ground=0.36,
+        stands=False,
         draw=place_landscapes.sea,
     ),
     Place(
@@ -98,12 +102,14 @@ _ALL = (
         name="underwater",
         phrases=("under water", "at the bottom of the sea", "underwater among seaweed"),
         ground=0.84,
+        stands=False,
         draw=place_depths.underwater,
     ),
     Place(
         name="night sky",
         phrases=("under a night sky", "under the stars at night", "under the moon and the stars"),
         ground=0.84,
+        stands=False,
         draw=place_landscapes.night_sky,
         dark=True,
     ),
@@ -111,6 +117,7 @@ _ALL = (
         name="space",
         phrases=("in space", "in outer space", "in space between two planets"),
         ground=1.0,
+        stands=False,
         draw=place_depths.space,
         dark=True,
     ),

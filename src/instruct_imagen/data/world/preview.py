@@ -21,6 +21,7 @@ from .vocabulary import Vocabulary, training_vocabulary
 
 KINDS: tuple[PictureKind, ...] = get_args(PictureKind)
 _GAP = 6
+_SHOWN = 96  # pixels of a picture on the sheet, about: small ones are enlarged
 _LETTER = 6  # pixels that a letter of the caption takes, about
 _LINE = 12
 _TEXT_LINES = 3
@@ -79,7 +80,6 @@ def preview(
     seed: int = 0,
     count: int = 24,
     size: int = 32,
-    zoom: int = 3,
     vocabulary: Vocabulary | None = None,
     atlas: Atlas | None = None,
 ) -> Path:
@@ -90,7 +90,6 @@ def preview(
         seed: Of the scenes.
         count: How many scenes, at least 1.
         size: Side of a picture in pixels.
-        zoom: Each pixel becomes a square of so many.
         vocabulary: What is drawn, and how rich scenes are; None for all that training may draw,
             with all the variety there is.
         atlas: The sprites; None renders only those that the sheet needs.
@@ -102,8 +101,8 @@ def preview(
         ValueError: ``count`` or ``size`` is not positive.
         WorldUnavailable: The artwork cannot be installed.
     """
-    if count < 1 or size < 1 or zoom < 1:
-        raise ValueError(f"count, size and zoom must be at least 1, not {count}, {size}, {zoom}")
+    if count < 1 or size < 1:
+        raise ValueError(f"count and size must be at least 1, not {count} and {size}")
     words = vocabulary
     if words is None:
         words = replace(training_vocabulary(), variety=Variety())
@@ -120,5 +119,6 @@ def preview(
         atlas = Atlas.build(sorted(used), side=side)
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
+    zoom = max(1, _SHOWN // size)
     contact_sheet(scenes, captions, atlas, size=size, zoom=zoom).save(path)
     return path

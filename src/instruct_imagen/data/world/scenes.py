@@ -9,7 +9,7 @@ import numpy as np
 from instruct_imagen.data.example import Background, Placement, Scene
 
 from .captions import caption
-from .layouts import arrange
+from .layouts import arrange, grounded
 from .measures import measure
 from .nouns import (
     article,
@@ -30,6 +30,7 @@ from .palette import (
     UNTINTED_STYLES,
     tints_on,
 )
+from .places import place_of, sample_place
 from .relations import relations
 from .variety import MOST_ASSETS
 from .vocabulary import Pair, Vocabulary
@@ -102,8 +103,6 @@ def sample_background(
     """
     inky = any(style in DARK_INK_STYLES for style in styles)
     if places and rng.random() < places:
-        from .places import sample_place
-
         return sample_place(rng, dark_ink=inky)
     names = _LIGHT if inky else _ALL
     first = names[int(rng.random() * len(names))]
@@ -222,6 +221,9 @@ def sample_scene(
     variety = vocabulary.variety
     background = sample_background(rng, [style for _, style in chosen], places=variety.places)
     spots = arrange(rng, chosen)
+    if background.kind == "place":
+        place = place_of(background.place)
+        spots = grounded(rng, spots, chosen, place.ground) if place.stands else spots
     looks: dict[Pair, tuple[int, str]] = {}
     if (variety.turned or variety.tinted) and not as_drawn:
         for asset in dict.fromkeys(chosen):
