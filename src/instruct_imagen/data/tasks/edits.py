@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
 __all__ = [
-    "SOURCE_WORDS",
     "Edit",
     "adding",
     "draw_edit",
