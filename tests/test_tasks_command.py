@@ -20,7 +20,8 @@ def fails(capsys, *arguments):
         main([str(argument) for argument in arguments])
     error = capsys.readouterr().err
     assert stopped.value.code == 2
-    assert len(error.strip().splitlines()) == 1, error
+    lines = [line for line in error.splitlines() if " is left out: " not in line]
+    assert len(lines) == 1, error
     return error
 
 
@@ -63,11 +64,18 @@ def drawable_names():
 def test_held_out_tasks_are_built_and_shown_to_evaluate(tmp_path, capsys):
     build = ["tasks", "build", str(tmp_path / "out"), "--task", "many_conditions", "--size", "16"]
     main([*build, "--examples", "6", *WORLD])
-    said = capsys.readouterr().err
+    printed = capsys.readouterr()
+    said = printed.err
+    assert "6 examples in 1 shard, " in printed.out
     assert said == "many_conditions is held out: these examples are to evaluate models by\n"
     found = list(read_shards(tmp_path / "out"))
     assert {one.task for one in found} == {"many_conditions"}
     assert min(len({part.marker for part in one.references}) for one in found) >= 3
+    with pytest.raises(SystemExit):
+        main([*build, "--examples", "6", *WORLD, "--seed", "1"])
+    remark, error = capsys.readouterr().err.splitlines()
+    assert remark == said.strip()  # said before anything is built, and so before what goes wrong
+    assert "seed=0, not 1" in error
 
 
 def test_one_task_alone(tmp_path, capsys):
@@ -99,7 +107,10 @@ def test_preview_writes_a_sheet_of_each_task(tmp_path, capsys):
 def test_wrong_input_is_one_line(tmp_path, capsys):
     out = tmp_path / "out"
     assert "unknown task 'nothing'" in fails(capsys, "tasks", "preview", out, "--task", "nothing")
-    assert "nothing" in fails(capsys, "tasks", "build", out, "--task", "nothing", *WORLD)
+    assert "unknown task 'nothing'" in fails(capsys, "tasks", "build", out, "--task", "nothing")
+    for verb in ("preview", "build"):
+        error = fails(capsys, "tasks", verb, out, "--task", "my_subject")
+        assert "--recipe my_subject folder=my_images subject='clay dog'" in error
     assert "--task" in fails(capsys, "tasks", "preview", tmp_path / "a.png")
     assert "at most" in fails(capsys, "tasks", "preview", out, "--count", "5000")
     assert "changes no example" in fails(capsys, "tasks", "build", out, "learning_rate=1")

@@ -7,13 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from instruct_imagen.data.mixture import PAPER_RATIOS
-from instruct_imagen.data.tasks.combinations import combination_of
 from instruct_imagen.data.world.fallback import fallback_vocabulary
-from instruct_imagen.data.world.holdout import holdout
 from instruct_imagen.evaluation.cases import (
     fixed_examples,
     further_examples,
-    heldout_examples,
     to_instruction,
 )
 from instruct_imagen.instruction import without_markers
@@ -33,14 +30,6 @@ def test_faces_have_rows_where_the_world_has_some():
     rows, without = fixed_examples(words, each=2), fixed_examples(fallback_vocabulary(), each=2)
     assert [row for row in rows if not row[0].startswith("face")] == list(without)
     assert [len(dict(rows)[name]) for name in ("face", "face_hq")] == [2, 2]
-
-
-def test_each_combination_of_the_hold_out_has_a_row():
-    rows = dict(heldout_examples(fallback_vocabulary(), each=3))
-    assert {combination_of(one) for row in rows.values() for one in row} == set(
-        holdout().combinations
-    )
-    assert all([one.task for one in row] == [name] * 3 for name, row in rows.items())
 
 
 def test_further_rows_are_those_of_tasks_that_the_fixed_ones_lack():

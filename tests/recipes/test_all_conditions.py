@@ -25,6 +25,10 @@ def test_held_out_tasks_are_trained_on_with_the_switch_alone(task):
         override(usual, ["heldout_tasks=true"])
     none = (*usual.stages[:-1], Stage(name="instruct", images=8, ratios={task: 0.0, "face": 1}))
     assert not replace(usual, stages=none).heldout_tasks
+    skipped = (*stages[:-1], replace(stages[-1], images=0))
+    assert not replace(usual, stages=skipped).heldout_tasks
+    with pytest.raises(RecipeError, match="heldout_tasks=true changes nothing"):
+        replace(usual, stages=skipped, heldout_tasks=True)
 
 
 def test_the_recipe_is_the_starter_with_a_fifth_of_combinations():
@@ -44,10 +48,17 @@ def test_the_recipe_is_the_starter_with_a_fifth_of_combinations():
 
 
 def test_the_card_says_that_combinations_were_trained_on(tmp_path):
-    facts = {"parameters": 1, "pairs": 1, "concepts": 1, "styles": 1, "photographs": ""}
-    for name in ("starter", "all_conditions"):
+    facts = {"parameters": 1, "data": "the starter world", "holdout": 1, "dtype": "float32"}
+    for name, seen, expected in (
+        ("starter", {"instruct": 8}, False),
+        ("all_conditions", {"pretrain": 8, "instruct": 8}, True),
+        ("all_conditions", {"pretrain": 8, "instruct": 0}, False),  # ended before any was seen
+        ("all_conditions", {"pretrain": 8}, False),
+    ):
         config = recipe(name)
-        runs = [run_facts(config, stages={"instruct": 8}, seconds=1.0)]
-        write_card(tmp_path, config, runs, holdout=1, dtype="float32", **facts)
-        said = "no zero-shot claims" in (tmp_path / "README.md").read_text()
-        assert said == (name == "all_conditions")
+        runs = [run_facts(config, stages=seen, seconds=1.0)]
+        assert runs[0]["heldout_tasks"] == expected
+        for listed in (runs, [*runs, run_facts(recipe("starter"), stages={}, seconds=1.0)]):
+            write_card(tmp_path, config, listed, **facts)
+            said = "no zero-shot claims" in (tmp_path / "README.md").read_text()
+            assert said == expected

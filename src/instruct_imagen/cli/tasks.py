@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,12 +133,12 @@ def build_command(chosen: argparse.Namespace) -> None:
         if made.fate == "rebuilt":
             print(f"{chosen.out / made.entry.file} was damaged and is made again")
 
-    manifest = build_shards(chosen.out, job, workers=chosen.workers, report=report)
     for line in job.remarks():
-        print(line, file=sys.stderr)
+        print(line, file=sys.stderr, flush=True)
+    manifest = build_shards(chosen.out, job, workers=chosen.workers, report=report)
     size = sum(shard.bytes for shard in manifest.shards)
     print(
-        f"{chosen.out}: {manifest.examples:,} examples in {len(manifest.shards):,} shards, "
+        f"{chosen.out}: {_counted(manifest.examples, len(manifest.shards))}, "
         f"{size / 1e6:,.1f} MB ({', '.join(f'{n} {fate}' for fate, n in fates.items() if n)})"
     )
 
@@ -150,16 +150,17 @@ def _world_job(chosen: argparse.Namespace) -> Job:
     from instruct_imagen.training.packed_world import load_world
 
     config = _config(chosen, STREAM)
-    photographs = None
+    photographs = None if config.world else build_photographs(config)
+    tasks = tasks_with(photographs)
+    _check_task(chosen, tasks)
     if config.world:
         packed = load_world(config)
         vocabulary, atlas = packed.vocabulary, packed.atlas
     else:
-        photographs = build_photographs(config)
         vocabulary, atlas = build_world(config)
     return ShardJob(
         recipe=config.name,
-        tasks=dict(tasks_with(photographs)),
+        tasks=dict(tasks),
         ratios=_ratios(config, chosen.task),
         vocabulary=vocabulary,
         atlas=atlas,
@@ -238,12 +239,11 @@ def preview_command(chosen: argparse.Namespace) -> None:
             f"that size at most {MAX_PIXELS // chosen.size**2}"
         )
     config = _config(chosen, SHOWN)
-    packed = load_world(config) if config.world else None
-    photographs = None if packed else build_photographs(config)
-    vocabulary = packed.vocabulary if packed else recipe_vocabulary(config)
+    photographs = None if config.world else build_photographs(config)
     tasks = tasks_with(photographs)
-    if chosen.task and chosen.task not in tasks:
-        raise UsageError(f"unknown task '{chosen.task}': use one of {', '.join(sorted(tasks))}")
+    _check_task(chosen, tasks)
+    packed = load_world(config) if config.world else None
+    vocabulary = packed.vocabulary if packed else recipe_vocabulary(config)
     for name in [chosen.task] if chosen.task else tasks:
         task = tasks[name]()
         if not (chosen.task or drawable(task, vocabulary)):
@@ -273,7 +273,7 @@ def check_command(chosen: argparse.Namespace) -> None:
 def report_lines(report: Report) -> list[str]:
     """The counts as a table, and the first faults."""
     lines = [
-        f"{report.examples:,} examples in {report.shards:,} shards, every image decoded",
+        f"{_counted(report.examples, report.shards)}, every image decoded",
         f"{'task':20s} {'examples':>9s} {'share':>7s}  {'references':20s} words of a caption",
     ]
     for name, counts in report.tasks.items():
@@ -287,6 +287,28 @@ def report_lines(report: Report) -> list[str]:
     lines.append(f"faults: {report.faults:,}")
     lines.extend(f"  {fault}" for fault in report.first)
     return lines
+
+
+def _counted(examples: int, shards: int) -> str:
+    """E.g. ``"1 example in 1 shard"``."""
+    return (
+        f"{examples:,} example{'' if examples == 1 else 's'} in "
+        f"{shards:,} shard{'' if shards == 1 else 's'}"
+    )
+
+
+def _check_task(chosen: argparse.Namespace, known: Collection[str]) -> None:
+    """Raises unless `known` has the task that was named, if one was."""
+    from instruct_imagen.data.tasks.my_subject import MySubject
+
+    if not chosen.task or chosen.task in known:
+        return
+    if chosen.task == MySubject.name:
+        raise UsageError(
+            f"{chosen.task} is made of images of your own: add "
+            "--recipe my_subject folder=my_images subject='clay dog'"
+        )
+    raise UsageError(f"unknown task '{chosen.task}': use one of {', '.join(sorted(known))}")
 
 
 def _config(chosen: argparse.Namespace, known: Sequence[str]) -> TrainConfig:

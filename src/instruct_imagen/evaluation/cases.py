@@ -9,7 +9,7 @@ import numpy as np
 from instruct_imagen.data.example import Example
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.data.tasks.base import drawable
-from instruct_imagen.data.tasks.registry import all_tasks, is_heldout
+from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.data.world.vocabulary import Vocabulary
 from instruct_imagen.instruction import Instruction, Reference
@@ -21,9 +21,11 @@ Rows = tuple[tuple[str, tuple[Example, ...]], ...]
 
 
 def fixed_examples(vocabulary: Vocabulary, each: int = 4) -> Rows:
-    """`each` examples of each task of the paper's mixture and of style + subject, never trained.
+    """`each` examples of each task of the paper's mixture and of style + subject.
 
-    Without tasks that the vocabulary has not what it takes for, as faces.
+    Without tasks that the vocabulary has not what it takes for, as faces. No training draws these
+    very examples, and none draws style + subject at all but one with ``heldout_tasks``, as that of
+    `all_conditions`: weights of such a training have seen others of its kind.
     """
     paper = [name for name, ratio in PAPER_RATIOS.items() if ratio > 0]
     rows = [_row(name, CASE_SEED + number, vocabulary, each) for number, name in enumerate(paper)]
@@ -33,18 +35,9 @@ def fixed_examples(vocabulary: Vocabulary, each: int = 4) -> Rows:
 
 
 def further_examples(ratios: Mapping[str, float], vocabulary: Vocabulary, each: int = 4) -> Rows:
-    """`each` examples of each task of these ratios that `fixed_examples` lacks, never trained."""
+    """`each` examples, never trained on, of each of these tasks that `fixed_examples` lacks."""
     names = (name for name, ratio in ratios.items() if ratio > 0 and not PAPER_RATIOS.get(name))
-    return _rows([name for name in names if name in all_tasks()], vocabulary, each)
-
-
-def heldout_examples(vocabulary: Vocabulary, each: int = 4) -> Rows:
-    """`each` examples of each combination of the hold-out, by the names of their tasks."""
-    return _rows([n for n, task in all_tasks().items() if is_heldout(task)], vocabulary, each)
-
-
-def _rows(names: Sequence[str], vocabulary: Vocabulary, each: int) -> Rows:
-    rows = (_row(name, CASE_SEED + 200, vocabulary, each) for name in names)
+    rows = (_row(n, CASE_SEED + 200, vocabulary, each) for n in names if n in all_tasks())
     return tuple(row for row in rows if row is not None)
 
 

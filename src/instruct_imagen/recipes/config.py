@@ -295,12 +295,12 @@ def _problems(config: TrainConfig) -> Iterator[str]:
 
 
 def heldout_ratios(stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
-    """(stage, task) of each ratio above 0 of a task that is held out of training."""
+    """(stage, task) of each ratio above 0 of a task that is held out, in stages with images."""
     return tuple(
         (stage.name, name)
         for stage in stages
         for name, ratio in stage.ratios.items()
-        if ratio > 0 and name in all_tasks() and name not in training_tasks()
+        if stage.images and ratio > 0 and name in all_tasks() and name not in training_tasks()
     )
 
 

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 
 from instruct_imagen.pipeline import BASE, UPSCALER
 from instruct_imagen.recipes import RecipeError, TrainConfig, recipe, recipe_names, resolved
+from instruct_imagen.recipes.config import heldout_ratios
 
 RUNS = "training.json"
 """The runs that made the weights, oldest first; see `run_facts`."""
@@ -49,6 +51,7 @@ def run_facts(config: TrainConfig, *, stages: Mapping[str, int], seconds: float)
         seconds: Of steps.
     """
     images = sum(stages.values())
+    seen = [replace(stage, images=stages.get(stage.name, 0)) for stage in config.stages]
     return {
         "recipe": config.name,
         "changed": changed_settings(config),
@@ -57,7 +60,7 @@ def run_facts(config: TrainConfig, *, stages: Mapping[str, int], seconds: float)
         "steps": images // config.batch_size,
         "seconds": round(seconds),
         "stages": dict(stages),
-        "heldout_tasks": config.heldout_tasks,
+        "heldout_tasks": bool(heldout_ratios(seen)),
         "machine": machine_name(config.device),
         "commit": code_commit(),
     }

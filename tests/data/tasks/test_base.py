@@ -9,6 +9,7 @@ from instruct_imagen.data.tasks.base import (
     check_templates,
     fill,
     load_templates,
+    opens_sentence,
     pick,
     pick_other,
     placeholders,
@@ -210,3 +211,27 @@ def test_pick_other_without_a_choice() -> None:
 def test_retry_gives_up_with_a_clear_error() -> None:
     with pytest.raises(ValueError, match=r"no owl in 200 draws; give the task a vocabulary"):
         retry(lambda: None, "owl")
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{Caption}.", True),
+        ("{scene}", True),
+        ('"{Scene}" is what {ref1} shows.', True),
+        ('The caption "{caption}" is about {ref1}.', True),
+        ("Follow {ref1}: {caption}.", True),
+        ("See {ref1}? {Caption}.", True),
+        ("{Caption}, after {ref1}.", True),
+        ("In {ref1}, {edit}.", False),
+        ("{Edit}. Leave the rest of {ref1}.", True),
+        ("{Scene} is what {ref1} shows.", False),
+        ("{Caption} {ref1}.", False),
+        ("Turn {ref1} into {caption}.", False),
+        ('"Draw {caption}" was said of {ref1}.', False),
+        ("For {ref1}; {caption}.", False),
+        ("Draw {ref1}.", False),
+    ],
+)
+def test_a_caption_opens_a_sentence_or_does_not(template: str, expected: bool) -> None:
+    assert opens_sentence(template) == expected

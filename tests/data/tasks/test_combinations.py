@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -14,9 +15,12 @@ from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.tasks.combinations import combination_of
 from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.tasks.registry import training_tasks
-from instruct_imagen.data.world.holdout import holdout
+from instruct_imagen.data.world.artwork.registry import SOURCES
+from instruct_imagen.data.world.faces import is_held_out, training_faces
+from instruct_imagen.data.world.holdout import holdout, named_like_heldout
 from instruct_imagen.data.world.scenes import sample_scene, scene_rng
-from instruct_imagen.data.world.vocabulary import Vocabulary
+from instruct_imagen.data.world.sources import STYLES, IconSet
+from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
 from instruct_imagen.recipes import recipe, recipe_names
 from instruct_imagen.recipes.config import heldout_ratios
 from tests.data.people import people
@@ -44,10 +48,15 @@ def test_each_held_out_task_makes_its_combination_and_no_other(
     assert {combination_of(example) for example in made} == {COMBINATIONS[task]}
 
 
-def test_nothing_in_training_yields_what_is_held_out(training_world: Vocabulary) -> None:
-    """100,000 draws over the mixtures of all stages of all recipes, equally many of each."""
+def test_nothing_in_training_yields_what_is_held_out(icon_sets: Mapping[str, IconSet]) -> None:
+    """100,000 draws over the mixtures of all stages of all recipes without the switch.
+
+    Equally many of each mixture, of the people of training and of all sources that are installed.
+    """
     held = holdout()
-    words = replace(training_world, faces=people())
+    words = training_vocabulary(sources=tuple(SOURCES), sets=icon_sets)
+    faces = {face.pair: face for face in words.faces}
+    assert set(words.faces) == set(training_faces())
     tasks = {**all_tasks(), "my_subject": partial(MySubject, "clay dog", ("a clay dog",) * 4)}
     recipes = [config for config in map(recipe, recipe_names()) if not config.heldout_tasks]
     assert len(recipes) == len(recipe_names()) - 1
@@ -59,6 +68,7 @@ def test_nothing_in_training_yields_what_is_held_out(training_world: Vocabulary)
     assert not any(heldout_ratios(config.stages) for config in recipes)
     each = -(-DRAWS // len(mixtures))
     found: Counter[str] = Counter()
+    seen: set[str] = set()
     for seed, ratios in enumerate(sorted(mixtures)):
         stream = Mixture(tasks, dict(ratios), words, seed)
         for index in range(each):
@@ -67,11 +77,18 @@ def test_nothing_in_training_yields_what_is_held_out(training_world: Vocabulary)
             assert combination_of(example) is None, example
             for picture in (example.target, *(one.picture for one in example.references)):
                 for asset in picture.scene.placements if isinstance(picture, Picture) else ():
+                    pair = asset.concept, asset.style
+                    seen.add(asset.style)
+                    if pair in faces:
+                        assert not is_held_out(faces[pair]), example
+                    elif asset.style not in STYLES:
+                        assert not named_like_heldout(asset.concept), example
                     assert asset.concept not in held.concepts, example
                     assert asset.style != held.style, example
     assert found.total() >= DRAWS
     used = {name for ratios in mixtures for name, _ in ratios}
     assert set(found) == used
+    assert seen == {*words.styles, *words.face_styles}
     assert used >= {"face", "face_hq", "text_to_image_art", "my_subject", "masked_edit"}
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from instruct_imagen.data.example import EDGE_KINDS, Example, ExampleReference, Scene
 from instruct_imagen.data.tasks import all_tasks
+from instruct_imagen.data.tasks.base import load_templates
 from instruct_imagen.data.tasks.combinations import CONTROLS
 from instruct_imagen.data.tasks.registry import training_tasks
 from instruct_imagen.data.world.fallback import fallback_vocabulary
@@ -79,6 +80,20 @@ def test_captions_are_silent_about_what_a_reference_shows(
         marked = re.sub(r"the \[ref#\d\] ", "", example.text)
         for asset in example.target.scene.placements:
             assert caption_name(asset.concept) in marked.lower()
+
+
+def test_templates_of_two_subjects_do_not_say_how_they_stand() -> None:
+    task = all_tasks()["multi_subject"]
+    said = re.compile(r"\b(beside|next to|near|apart|side|above|below|left|right|behind|front)\b")
+    assert not [line for line in load_templates(task.name, *task.forms) if said.search(line)]
+
+
+@pytest.mark.parametrize("task", ["control_style", "control_subject", "many_conditions"])
+def test_no_noun_stands_right_before_a_control(task: str) -> None:
+    """Which may be "the mask [ref#1]": not "layout the mask"."""
+    nouns = re.compile(r"([(:,] ?|\bthe )(layout|draft|style|plan|map|sketch) \{control\}")
+    forms = all_tasks()[task].forms
+    assert not [line for line in load_templates(task, *forms) if nouns.search(line.lower())]
 
 
 @pytest.mark.parametrize("task", HELD_OUT)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from instruct_imagen.data.example import Example, Scene
+from instruct_imagen.data.example import Background, Example, Scene
 from instruct_imagen.data.tasks import all_tasks
 from instruct_imagen.data.tasks.faces import FaceTask
 from instruct_imagen.data.tasks.registry import is_heldout, training_tasks
@@ -75,6 +75,23 @@ def test_ink_is_not_tinted_and_tints_are_seen(task: str, world: Vocabulary) -> N
                     assert can_be_tinted(asset.concept, asset.style)
                     assert asset.tint in tints_on(scene.background.colours)
     assert seen
+
+
+@pytest.mark.parametrize("task", HELD_OUT)
+def test_captions_of_combinations_are_true(task: str, world: Vocabulary, reader: Reader) -> None:
+    said: Counter[str] = Counter()
+    for example in drawn(task, world):
+        scene, words = example.target.scene, example.caption
+        if any(one.role == "content" for one in example.references):
+            # Nothing is said of what the reference shows: this could be said in its place.
+            scene = replace(scene, background=Background(kind="plain", colours=("white",)))
+            words += " on a white background"
+            said["silent"] += 1
+        claims = reader.read(words)
+        check_what_is_there(scene, claims, words)
+        said += check_places(scene, claims, words)
+    assert said["left"] if task != "style_subject" and task != "control_subject" else not said
+    assert bool(said["silent"]) == (task == "many_conditions")
 
 
 @pytest.mark.parametrize("task", ["subject", "subject_in_place"])

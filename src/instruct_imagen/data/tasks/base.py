@@ -55,6 +55,12 @@ _WORDED = frozenset({"control"})
 _CONSONANT_SOUND = ("one", "once", "uni", "use", "usu", "eu")
 _VOWEL_SOUND = ("hour", "honest", "heir")
 
+# A sentence begins here with a caption, and no word goes on behind it: "{Caption} is what I want"
+# has to begin with the thing.
+_OPENING = re.compile(
+    r'(?:^"?|[.?!:] "?|[ (]")\{(?:' + "|".join(sorted(_CAPTIONS)) + r")\}(?! [\w{])", re.IGNORECASE
+)
+
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _ARTICLE = re.compile(r"\b(an?) (\w+)", re.IGNORECASE)
 
@@ -170,6 +176,15 @@ def retry(draw: Callable[[], T | None], what: str, attempts: int = 200) -> T:
 def placeholders(template: str) -> frozenset[str]:
     """Names of the placeholders, in lower case: ``{Caption}`` counts as ``caption``."""
     return frozenset(name.lower() for name in _PLACEHOLDER.findall(template))
+
+
+def opens_sentence(template: str) -> bool:
+    """Whether the caption of a template opens a sentence: at its start, after a stop or quoted.
+
+    Only there can a caption begin with its background or its style: "turn it into on a red
+    background, a mouse" is no sentence.
+    """
+    return _OPENING.search(template) is not None
 
 
 def fill(template: str, **values: str) -> str:

@@ -15,6 +15,7 @@ from instruct_imagen.data.tasks.base import (
     fill,
     load_templates,
     marker,
+    opens_sentence,
     pick,
     pick_other,
     placeholders,
@@ -31,7 +32,6 @@ from instruct_imagen.data.world.scenes import (
     caption,
     caption_name,
     sample_scene,
-    with_article,
 )
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class CombinationTask:
         kind = pick(rng, self.kinds)
         cast = retry(lambda: _cast(rng, vocabulary, kind), "assets for so many conditions")
         assets = list(zip(cast.concepts, cast.drawn, strict=True))
-        scene = _untouched(sample_scene(rng, vocabulary, assets=assets))
+        scene = sample_scene(rng, vocabulary, assets=assets, as_drawn=True)
         conditions = _conditions(rng, vocabulary, kind, cast, scene)
         order = rng.permutation(len(conditions))
         number = {int(place): k for k, place in enumerate(order, start=1)}
@@ -122,9 +122,14 @@ class CombinationTask:
             for place, one in sorted(enumerate(conditions), key=lambda item: number[item[0]])
             for picture in one.pictures
         )
-        words = _words_without_background(rng, scene) if kind.background else ""
-        words = words or caption(scene, rng, with_style=False)
         template = pick(rng, _templates(self.name, self.forms, kind))
+        words = caption(
+            scene,
+            rng,
+            with_style=False,
+            with_background=not kind.background,
+            opens=opens_sentence(template),
+        )
         text = fill(template, **_values(rng, kind, cast, conditions, number, words))
         return Example(
             task=self.name,
@@ -171,13 +176,6 @@ def _told_apart(concept: str, others: list[str]) -> bool:
     return not any(name in other or other in name for other in names)
 
 
-def _untouched(scene: Scene) -> Scene:
-    """With assets as they were drawn, so that a reference's look is the whole look."""
-    return replace(
-        scene, placements=tuple(replace(asset, turn=0, tint="") for asset in scene.placements)
-    )
-
-
 def _conditions(
     rng: np.random.Generator, vocabulary: Vocabulary, kind: Kind, cast: _Cast, scene: Scene
 ) -> list[_Condition]:
@@ -188,8 +186,8 @@ def _conditions(
         pictures = _portraits(rng, asset, style, scene.background.colours)
         found.append(_Condition(role="subject", text=caption_name(concept), pictures=pictures))
     if kind.style and cast.shown is not None:
-        image = sample_scene(rng, vocabulary, assets=[(cast.shown, cast.drawn[0])])
-        pictures = (Picture(scene=_untouched(image)),)
+        image = sample_scene(rng, vocabulary, assets=[(cast.shown, cast.drawn[0])], as_drawn=True)
+        pictures = (Picture(scene=image),)
         found.append(_Condition(role="style", text=pick(rng, STYLE_WORDS), pictures=pictures))
     if kind.control:
         control = pick(rng, CONTROLS)
@@ -215,19 +213,6 @@ def _portraits(
         avoid, flip = (*avoid, *shown.background.colours), not flip
         found.append(Picture(scene=shown))
     return tuple(found)
-
-
-def _words_without_background(rng: np.random.Generator, scene: Scene) -> str:
-    """A caption that leaves the background to a reference."""
-    assets = sorted(scene.placements, key=lambda asset: asset.x)
-    names = [with_article(asset.concept) for asset in assets]
-    if len(assets) == 2:
-        first, second = assets
-        beside = second.x - first.x > (first.scale + second.scale) / 4
-        if not beside or rng.random() < 0.5:
-            names = [with_article(asset.concept) for asset in scene.placements]
-            return " and ".join(names)
-    return " to the left of ".join(names)
 
 
 def _values(

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from instruct_imagen.data.example import Background, Placement, Scene
+from instruct_imagen.data.example import (
+    Background,
+    Example,
+    ExampleReference,
+    Picture,
+    Placement,
+    Scene,
+)
 from instruct_imagen.data.tasks.base import pick, pick_other, retry
 from instruct_imagen.data.tasks.edit_words import edit_words
 from instruct_imagen.data.world.nouns import is_colour_of
@@ -18,6 +25,7 @@ from instruct_imagen.data.world.palette import tints_on
 from instruct_imagen.data.world.relations import relations
 from instruct_imagen.data.world.scenes import (
     can_be_tinted,
+    caption,
     caption_name,
     definite,
     sample_assets,
@@ -31,7 +39,6 @@ if TYPE_CHECKING:
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
 __all__ = [
-    "SOURCE_WORDS",
     "Edit",
     "adding",
     "draw_edit",
@@ -39,6 +46,7 @@ __all__ = [
     "draw_moving",
     "draw_recolouring",
     "draw_tinting",
+    "edit_example",
     "edit_words",
     "mirroring",
     "moving",
@@ -321,3 +329,40 @@ def _told_apart(edit: Edit) -> bool:
     names = [caption_name(asset.concept) for asset in edit.changed.placements]
     others = [caption_name(asset.concept) for asset in edit.kept]
     return not any(name in other or other in name for name in names for other in others)
+
+
+def edit_example(
+    rng: np.random.Generator,
+    task: str,
+    edit: Edit,
+    text: str,
+    *others: ExampleReference,
+    source_marker: int = 1,
+) -> Example:
+    """The example of an edit.
+
+    Args:
+        rng: Source of randomness.
+        task: Its name.
+        edit: From the source, which is a reference, to the target.
+        text: The instruction.
+        *others: References besides the source.
+        source_marker: Number of its marker.
+
+    Returns:
+        References in the order of their markers; the caption is silent about the style, which the
+        references show.
+    """
+    source = ExampleReference(
+        marker=source_marker,
+        text=pick(rng, SOURCE_WORDS),
+        role="source",
+        picture=Picture(scene=edit.source),
+    )
+    return Example(
+        task=task,
+        text=text,
+        caption=caption(edit.target, rng, with_style=False),
+        references=tuple(sorted((source, *others), key=lambda one: one.marker)),
+        target=Picture(scene=edit.target),
+    )

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from instruct_imagen.data.example import Example, ExampleReference, Picture, Placement, Scene
-from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, retry
+from instruct_imagen.data.tasks.base import (
+    fill,
+    load_templates,
+    marker,
+    opens_sentence,
+    pick,
+    retry,
+)
 from instruct_imagen.data.world.scenes import (
     article,
     caption,
@@ -79,14 +86,15 @@ class FaceTask:
             shown.append(_scene(rng, face, avoid=avoid))
             avoid += shown[-1].background.colours
         expression = f"{target.expression} face"
-        whole = caption(scene, rng, with_style=False)
+        template = pick(rng, load_templates(self.name, *self.forms))
+        whole = caption(scene, rng, with_style=False, opens=opens_sentence(template))
         words = _renamed(whole, target, f"{article(expression)} {expression}")
         if rng.random() < EXPRESSION_FIRST:
             who = f"the {expression} of the {marker(1)} person"
         else:
             who = f"the {marker(1)} person with {article(expression)} {expression}"
         text = fill(
-            pick(rng, load_templates(self.name, *self.forms)),
+            template,
             scene=_renamed(whole, target, who),
             person=f"{marker(1)} person",
             caption=words,

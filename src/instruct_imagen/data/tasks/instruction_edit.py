@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from instruct_imagen.data.example import Example, ExampleReference, Picture
 from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick
 from instruct_imagen.data.tasks.edits import (
-    SOURCE_WORDS,
     Edit,
     draw_edit,
     draw_mirroring,
     draw_moving,
     draw_recolouring,
     draw_tinting,
+    edit_example,
     edit_words,
 )
-from instruct_imagen.data.world.scenes import caption
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from instruct_imagen.data.example import Example
     from instruct_imagen.data.world.vocabulary import Vocabulary
 
 RECOLOUR, MIRROR, TINT, MOVE = 0.25, 0.1, 0.1, 0.1
@@ -42,25 +41,12 @@ class InstructionEdit:
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """A scene, and a change of it in words."""
         edit = _draw(rng, vocabulary)
-        reference = ExampleReference(
-            marker=1,
-            text=pick(rng, SOURCE_WORDS),
-            role="source",
-            picture=Picture(scene=edit.source),
-        )
         text = fill(
             pick(rng, load_templates(self.name, *self.forms)),
             source=marker(1),
             edit=edit_words(rng, edit),
         )
-        return Example(
-            task=self.name,
-            text=text,
-            # The source shows the style.
-            caption=caption(edit.target, rng, with_style=False),
-            references=(reference,),
-            target=Picture(scene=edit.target),
-        )
+        return edit_example(rng, self.name, edit, text)
 
 
 def _draw(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:

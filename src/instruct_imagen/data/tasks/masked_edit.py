@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from instruct_imagen.data.example import Example, ExampleReference, Picture, PictureKind
 from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick
 from instruct_imagen.data.tasks.edits import (
-    SOURCE_WORDS,
     Edit,
     draw_edit,
     draw_moving,
     draw_tinting,
+    edit_example,
     edit_words,
 )
-from instruct_imagen.data.world.scenes import caption
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,19 +48,11 @@ class MaskedEdit:
         kind: PictureKind = "mask" if silhouette else "region"
         source_marker = 1 + (rng.random() < 0.5)
         mask_marker = 3 - source_marker
-        references = (
-            ExampleReference(
-                marker=source_marker,
-                text=pick(rng, SOURCE_WORDS),
-                role="source",
-                picture=Picture(scene=edit.source),
-            ),
-            ExampleReference(
-                marker=mask_marker,
-                text=pick(rng, MASK_WORDS),
-                role="mask",
-                picture=Picture(scene=edit.changed, kind=kind),
-            ),
+        mask = ExampleReference(
+            marker=mask_marker,
+            text=pick(rng, MASK_WORDS),
+            role="mask",
+            picture=Picture(scene=edit.changed, kind=kind),
         )
         text = fill(
             pick(rng, load_templates(self.name, *self.forms)),
@@ -69,14 +60,7 @@ class MaskedEdit:
             mask=marker(mask_marker),
             edit=edit_words(rng, edit),
         )
-        return Example(
-            task=self.name,
-            text=text,
-            # The source shows the style.
-            caption=caption(edit.target, rng, with_style=False),
-            references=references if source_marker == 1 else references[::-1],
-            target=Picture(scene=edit.target),
-        )
+        return edit_example(rng, self.name, edit, text, mask, source_marker=source_marker)
 
 
 def _draw(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:

@@ -6,7 +6,7 @@ from instruct_imagen.data.tasks.combining import CombinationTask, Kind
 
 
 class MultiSubject(CombinationTask):
-    """The very assets of two sets of references, side by side; their styles may differ."""
+    """The very assets of two sets of references in one scene; their styles may differ."""
 
     name = "multi_subject"
     kinds = (Kind(subjects=2),)

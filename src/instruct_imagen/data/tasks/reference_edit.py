@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 from instruct_imagen.data.example import Background, Example, ExampleReference, Picture, Placement
 from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, pick_other, retry
-from instruct_imagen.data.tasks.edits import SOURCE_WORDS, Edit, draw_edit, edit_words
+from instruct_imagen.data.tasks.edits import Edit, draw_edit, edit_example, edit_words
 from instruct_imagen.data.tasks.subject import SAME_SIDE, mark_subject, portrait
 from instruct_imagen.data.world.scenes import (
     DARK_COLOURS,
     DARK_INK_STYLES,
-    caption,
     caption_name,
 )
 
@@ -48,16 +47,8 @@ class ReferenceEdit:
         name = caption_name(new.concept)
         source_marker = 1 + (rng.random() < 0.5)
         thing_marker = 3 - source_marker
-        references = (
-            ExampleReference(
-                marker=source_marker,
-                text=pick(rng, SOURCE_WORDS),
-                role="source",
-                picture=Picture(scene=edit.source),
-            ),
-            ExampleReference(
-                marker=thing_marker, text=name, role="subject", picture=Picture(scene=shown)
-            ),
+        thing = ExampleReference(
+            marker=thing_marker, text=name, role="subject", picture=Picture(scene=shown)
         )
         words = mark_subject(edit_words(rng, edit), name, thing_marker)
         form = rng.random()
@@ -70,14 +61,7 @@ class ReferenceEdit:
             source=marker(source_marker),
             edit=words,
         )
-        return Example(
-            task=self.name,
-            text=text,
-            # The references show the styles.
-            caption=caption(edit.target, rng, with_style=False),
-            references=references if source_marker == 1 else references[::-1],
-            target=Picture(scene=edit.target),
-        )
+        return edit_example(rng, self.name, edit, text, thing, source_marker=source_marker)
 
 
 def _draw(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from instruct_imagen.data.example import Example, ExampleReference, Picture, PictureKind, Scene
-from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick
+from instruct_imagen.data.tasks.base import fill, load_templates, marker, opens_sentence, pick
 from instruct_imagen.data.world.scenes import caption, sample_scene
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ class SpatialTask:
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """A scene, asked for by its annotation and a caption that mostly (80%) names the style."""
         scene = sample_scene(rng, vocabulary)
-        words = caption(scene, rng, with_style=rng.random() < STYLE_IN_CAPTION)
         template = pick(rng, load_templates(self.name, *self.forms))
+        with_style = rng.random() < STYLE_IN_CAPTION
+        words = caption(scene, rng, with_style=with_style, opens=opens_sentence(template))
         reference = ExampleReference(
             marker=1,
             text=pick(rng, self.words),

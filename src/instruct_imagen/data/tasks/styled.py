@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from instruct_imagen.data.example import Example, ExampleReference, Picture
-from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, pick_other, retry
+from instruct_imagen.data.tasks.base import (
+    fill,
+    load_templates,
+    marker,
+    opens_sentence,
+    pick,
+    pick_other,
+    retry,
+)
 from instruct_imagen.data.world.scenes import caption, sample_others, sample_scene
 
 if TYPE_CHECKING:
@@ -35,7 +43,8 @@ class Styled:
         style, (shown, wanted) = retry(draw, "style with two concepts")
         others = sample_others(rng, vocabulary, (wanted, style), (shown, style))
         scene = sample_scene(rng, vocabulary, assets=[(wanted, style), *others])
-        words = caption(scene, rng, with_style=False)
+        template = pick(rng, load_templates(self.name, *self.forms))
+        words = caption(scene, rng, with_style=False, opens=opens_sentence(template))
         style_image = sample_scene(rng, vocabulary, assets=[(shown, style)], as_drawn=True)
         reference = ExampleReference(
             marker=1,
@@ -43,7 +52,6 @@ class Styled:
             role="style",
             picture=Picture(scene=style_image),
         )
-        template = pick(rng, load_templates(self.name, *self.forms))
         return Example(
             task=self.name,
             text=fill(template, ref1=marker(1), caption=words),

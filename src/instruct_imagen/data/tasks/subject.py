@@ -12,7 +12,14 @@ from instruct_imagen.data.example import (
     Placement,
     Scene,
 )
-from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, pick_other
+from instruct_imagen.data.tasks.base import (
+    fill,
+    load_templates,
+    marker,
+    opens_sentence,
+    pick,
+    pick_other,
+)
 from instruct_imagen.data.world.captions import adjectives
 from instruct_imagen.data.world.palette import tints_on
 from instruct_imagen.data.world.scenes import (
@@ -121,7 +128,7 @@ class Subject:
         The pictures show it upright and in its colour of the scene; they have different backgrounds
         and face left and right in turn.
         """
-        scene, subject, words = subject_scene(rng, vocabulary)
+        scene, subject = subject_scene(rng, vocabulary)
         flip = subject.flip if rng.random() < SAME_SIDE else not subject.flip
         avoid = scene.background.colours
         portraits: list[Scene] = []
@@ -131,7 +138,7 @@ class Subject:
             )
             avoid, flip = (*avoid, *shown.background.colours), not flip
             portraits.append(shown)
-        return subject_example(rng, self, scene, subject, words, portraits)
+        return subject_example(rng, self, scene, subject, portraits)
 
 
 def _count(rng: np.random.Generator) -> int:
@@ -140,14 +147,13 @@ def _count(rng: np.random.Generator) -> int:
     return 1 + sum(drawn >= sum(REFERENCES[:place]) for place in range(1, len(REFERENCES)))
 
 
-def subject_scene(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[Scene, Placement, str]:
-    """A scene, its subject (alone, or among others), and its caption without the style."""
+def subject_scene(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[Scene, Placement]:
+    """A scene, and its subject: alone, or among others."""
     style = pick(rng, vocabulary.styles)
     concept = pick(rng, vocabulary.concepts_of(style))
     others = sample_others(rng, vocabulary, (concept, style))
     scene = sample_scene(rng, vocabulary, assets=[(concept, style), *others])
-    words = caption(scene, rng, with_style=False)
-    return scene, next(asset for asset in scene.placements if asset.concept == concept), words
+    return scene, next(asset for asset in scene.placements if asset.concept == concept)
 
 
 def subject_example(
@@ -155,12 +161,15 @@ def subject_example(
     task: Task,
     scene: Scene,
     subject: Placement,
-    words: str,
     portraits: Sequence[Scene],
 ) -> Example:
-    """The example of a scene whose subject is shown by `portraits`, in a wording of the task."""
+    """The example of a scene whose subject is shown by `portraits`, in a wording of the task.
+
+    Its caption is silent about the style, which the portraits tell.
+    """
     name = caption_name(subject.concept)
     template = pick(rng, load_templates(task.name, *task.forms))
+    words = caption(scene, rng, with_style=False, opens=opens_sentence(template))
     text = word_subject(template, name, words, adjectives(subject))
     references = tuple(
         ExampleReference(marker=1, text=name, role="subject", picture=Picture(scene=shown))

@@ -42,7 +42,7 @@ class SubjectInPlace:
 
     def example(self, rng: np.random.Generator, vocabulary: Vocabulary) -> Example:
         """A scene, and its subject alone on another background."""
-        scene, target, words = subject_scene(rng, vocabulary)
+        scene, target = subject_scene(rng, vocabulary)
         elsewhere = portrait(
             rng,
             target.concept,
@@ -53,7 +53,7 @@ class SubjectInPlace:
         )
         moved = between(target, elsewhere.placements[0], rng.random() ** 2)
         shown = Scene(background=elsewhere.background, placements=(moved,))
-        return subject_example(rng, self, scene, target, words, [shown])
+        return subject_example(rng, self, scene, target, [shown])
 
 
 TASK = SubjectInPlace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from instruct_imagen.data.example import Example, Picture
-from instruct_imagen.data.tasks.base import fill, load_templates, pick
+from instruct_imagen.data.tasks.base import fill, load_templates, opens_sentence, pick
 from instruct_imagen.data.world.scenes import caption, sample_scene
 from instruct_imagen.data.world.vocabulary import PHOTOGRAPHIC_STYLES
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STYLE_IN_CAPTION = 0.8
 # Users of text-to-image models mostly type the bare caption.
-BARE_CAPTION = 0.3
+BARE, BARE_CAPTION = "{caption}", 0.3
 
 
 class TextToImage:
@@ -29,12 +29,17 @@ class TextToImage:
         """A scene and a caption that mostly (80%) names the style."""
         natural = [style for style in PHOTOGRAPHIC_STYLES if vocabulary.concepts_of(style)]
         scene = sample_scene(rng, vocabulary.of_styles(natural) if natural else vocabulary)
-        words = caption(scene, rng, with_style=rng.random() < STYLE_IN_CAPTION)
-        text = words
+        template = BARE
         if rng.random() >= BARE_CAPTION:
-            text = fill(pick(rng, load_templates(self.name, *self.forms)), caption=words)
+            template = pick(rng, load_templates(self.name, *self.forms))
+        with_style = rng.random() < STYLE_IN_CAPTION
+        words = caption(scene, rng, with_style=with_style, opens=opens_sentence(template))
         return Example(
-            task=self.name, text=text, caption=words, references=(), target=Picture(scene=scene)
+            task=self.name,
+            text=fill(template, caption=words),
+            caption=words,
+            references=(),
+            target=Picture(scene=scene),
         )
 
 

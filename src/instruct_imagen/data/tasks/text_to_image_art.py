@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from instruct_imagen.data.example import Example, Picture
-from instruct_imagen.data.tasks.base import fill, load_templates, pick
+from instruct_imagen.data.tasks.base import fill, load_templates, opens_sentence, pick
 from instruct_imagen.data.world.scenes import caption, sample_scene
 from instruct_imagen.data.world.vocabulary import PHOTOGRAPHIC_STYLES, VocabularyError
 
@@ -37,10 +37,11 @@ class TextToImageArt:
             raise VocabularyError(f"{self.name} cannot be drawn: the world has no {self.needs}")
         drawn = vocabulary if styles == vocabulary.styles else vocabulary.of_styles(styles)
         scene = sample_scene(rng, drawn)
-        words = caption(scene, rng)
+        template = pick(rng, load_templates(self.name, *self.forms))
+        words = caption(scene, rng, opens=opens_sentence(template))
         return Example(
             task=self.name,
-            text=fill(pick(rng, load_templates(self.name, *self.forms)), caption=words),
+            text=fill(template, caption=words),
             caption=words,
             references=(),
             target=Picture(scene=scene),

@@ -21,7 +21,8 @@ TOLD = 0.7
 """Share of captions of several things that say how two of them stand; the rest only list them."""
 
 GROUND_FIRST, STYLE_FIRST, STYLE_IN = 0.2, 0.15, 0.15
-"""Shares of captions that begin with the background, begin with the style, or say "in" it."""
+"""Shares of captions that begin with the background or the style, where they may, or say "in" it.
+"""
 
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
 _WORDINGS: dict[RelationKind, tuple[str, ...]] = {
@@ -94,26 +95,36 @@ def groups(scene: Scene) -> list[Group]:
     return found
 
 
-def caption(scene: Scene, rng: np.random.Generator, *, with_style: bool = True) -> str:
+def caption(
+    scene: Scene,
+    rng: np.random.Generator,
+    *,
+    with_style: bool = True,
+    with_background: bool = True,
+    opens: bool = True,
+) -> str:
     """A true caption.
 
     Args:
         scene: What it describes.
         rng: Chooses the wordings.
         with_style: Names the style of the first asset (a scene's assets share one).
+        with_background: Says what is behind.
+        opens: It may begin with the background or the style, as only what opens a sentence can.
 
     Returns:
         E.g. ``"an owl to the left of a taxi on a pink background, black ink style"``.
     """
-    things = _things(scene, rng)
-    ground = background_words(scene, rng)
-    first = rng.random() < GROUND_FIRST
-    words = f"{ground}, {things}" if first else f"{things} {ground}"
+    words = _things(scene, rng)
+    if with_background:
+        ground = background_words(scene, rng)
+        first = rng.random() < GROUND_FIRST and opens
+        words = f"{ground}, {words}" if first else f"{words} {ground}"
     if not with_style:
         return words
     style = STYLE_NAMES[scene.placements[0].style]
     order = rng.random()
-    if order < STYLE_FIRST:
+    if order < STYLE_FIRST and opens:
         return f"{style}: {words}"
     return f"{words} in {style}" if order > 1 - STYLE_IN else f"{words}, {style}"
 
