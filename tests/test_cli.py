@@ -11,7 +11,12 @@ import pytest
 from PIL import Image
 
 from instruct_imagen.cli import main, parser
+from instruct_imagen.data.world.artwork import registry
+from instruct_imagen.data.world.artwork.clip_art import OpenClipArt
+from instruct_imagen.data.world.artwork.faces import faces_folder
+from instruct_imagen.data.world.artwork.stamps import Stamps
 from instruct_imagen.images import save_png
+from tests.data.world.artwork.test_stamps import stamp
 
 
 @pytest.fixture
@@ -225,6 +230,32 @@ def test_the_sources_are_listed(capsys):
     for place, line in enumerate(lines):
         if not line.startswith(" "):  # it is here and counted, or how to get it
             assert "drawings in /" in lines[place + 1] or "not here yet: " in lines[place + 1]
+
+
+def test_the_sources_are_listed_without_npm_and_where_one_is_half_here(
+    tmp_path, monkeypatch, capsys
+):
+    """Nothing is installed, and none that cannot be read ends the list."""
+    monkeypatch.setenv("INSTRUCT_IMAGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    faces_folder().mkdir(parents=True)
+    own = tmp_path / "stamps"
+    for name in ("horse", "sea lion", "owl"):
+        stamp(own, name, f"A {name}.")
+    (tmp_path / "svg").mkdir()
+    (tmp_path / "empty").mkdir()
+    changed = {"stamps": Stamps(folder=own), "clip_art": OpenClipArt(folder=tmp_path / "svg")}
+    monkeypatch.setattr(registry, "SOURCES", {**registry.SOURCES, **changed})
+    main(["world", "sources"])
+    printed = capsys.readouterr().out
+    assert "emoji: things in eleven styles of drawing\n  not here yet: installed by npm" in printed
+    assert "  cannot be read: the faces are not whole in" in printed
+    assert "  photograph: 3 of 3 files kept, 2 in training\n" in printed  # no sea lion
+    assert "  cannot be read: the emoji are not here yet" in printed
+    changed["stamps"] = Stamps(folder=tmp_path / "empty")
+    monkeypatch.setattr(registry, "SOURCES", {**registry.SOURCES, **changed})
+    main(["world", "sources"])
+    assert "apt install --reinstall tuxpaint-stamps-default" in capsys.readouterr().out
 
 
 def test_a_packed_world_trains_and_exports_a_model_that_draws(tmp_path, capsys):

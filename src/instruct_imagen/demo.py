@@ -20,7 +20,7 @@ from instruct_imagen.evaluation.cases import fixed_examples, to_instruction
 from instruct_imagen.images import load_image, save_png
 from instruct_imagen.instruction import Instruction
 from instruct_imagen.pipeline import InstructImagenPipeline
-from instruct_imagen.recipes import recipe
+from instruct_imagen.recipes import override, recipe
 from instruct_imagen.training.build import recipe_vocabulary
 
 REFERENCE_SIZE = 128
@@ -36,8 +36,8 @@ def demo_cases() -> tuple[list[tuple[str, Example]], Atlas]:
         WorldUnavailable: The artwork is not installed and cannot be.
     """
     # What the shipped weights have seen: no faces, no places, nothing turned or coloured anew.
-    vocabulary = recipe_vocabulary(recipe("starter"), FIRST_STYLES)
-    vocabulary = replace(vocabulary, faces=(), variety=PLAIN)
+    config = override(recipe("starter"), ["sources=emoji"])
+    vocabulary = replace(recipe_vocabulary(config, FIRST_STYLES), variety=PLAIN)
     cases = [(title, row[0]) for title, row in fixed_examples(vocabulary, each=1)]
     pictures = [
         picture

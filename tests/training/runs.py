@@ -137,7 +137,7 @@ def train(count: int, out: Path, *settings: str, **options: object) -> list[int]
     """Runs to the end; the exit codes."""
     processes = start(count, out, *settings, **options)
     for process in processes:
-        process.join(120)
+        process.join(300)  # tracing the step alone takes two minutes on a busy machine
         if process.is_alive():
             process.kill()
     return [process.exitcode for process in processes]

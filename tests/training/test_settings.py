@@ -16,8 +16,9 @@ from transformers import AutoTokenizer, T5Config, T5EncoderModel
 from instruct_imagen.model.text import starter_encoder_folder
 from instruct_imagen.recipes import recipe
 from instruct_imagen.recipes.config import RecipeError, TrainConfig, resolved
+from instruct_imagen.training.checkpoint import CheckpointError
 from instruct_imagen.training.loop import Trainer
-from instruct_imagen.training.settings import incompatible_settings
+from instruct_imagen.training.settings import check_settings, incompatible_settings
 from tests.training.runs import tensors, tiny
 
 # Another value for each setting that changes what is computed, on top of the tiny starter.
@@ -264,3 +265,17 @@ def test_a_setting_that_a_run_did_not_know_was_at_its_default():
     assert incompatible_settings(before, now) == ""
     found = incompatible_settings(before, now | {"blocks": "added_kv"})
     assert found == "blocks: transformer, now added_kv"
+
+
+def test_a_recipe_that_changed_since_is_told_from_another_setting(tmp_path):
+    """No setting reaches the order and ratios of stages: 'give the same ones' would not help."""
+    config = tiny(tmp_path)
+    before = resolved(config)
+    longer = [{**stage, "images": stage["images"] + 4} for stage in before["stages"]]
+    check_settings({"config": before | {"stages": longer}}, config)
+    others = [{**stage, "ratios": {"styled": 1.0}} for stage in before["stages"]]
+    for changed in (others, before["stages"][1:], before["stages"][::-1]):
+        with pytest.raises(CheckpointError, match=r"recipe starter has changed since: go on.*init"):
+            check_settings({"config": before | {"stages": changed, "seed": 9}}, config)
+    with pytest.raises(CheckpointError, match=r"other settings \(name: small, now starter\)"):
+        check_settings({"config": before | {"stages": others, "name": "small"}}, config)

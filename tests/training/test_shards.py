@@ -157,7 +157,7 @@ def test_processes_see_different_examples_and_together_those_of_one(tmp_path, sh
         assert count == 1 or Counter(tasks[alone].tolist())[tasks[number]] > sizes[tasks[number]]
 
 
-def test_shards_must_fit_the_recipe(tmp_path, job, shards, monkeypatch):
+def test_shards_must_fit_the_recipe(tmp_path, shards):
     with pytest.raises(RecipeError, match=r"has pictures of 16 pixels, the recipe size=32"):
         trainer(tmp_path / "run", shards, "size=32")
     with pytest.raises(RecipeError, match="targets=2 is for clusters that are drawn"):
@@ -171,11 +171,44 @@ def test_shards_must_fit_the_recipe(tmp_path, job, shards, monkeypatch):
         trainer(tmp_path / "run", f"{shards},{tmp_path / 'copy'}")
     with pytest.raises(ShardError, match="nowhere is no folder"):
         trainer(tmp_path / "run", tmp_path / "nowhere")
-    held = "instruction_edit"  # which the recipe has no ratio for
-    build_shards(tmp_path / "held", replace(job, ratios={held: 1.0}, examples=2))
-    monkeypatch.setattr(all_tasks()[held], "heldout", True, raising=False)
-    with pytest.raises(RecipeError, match=f"holds {held}, a combination that is kept for eval"):
-        trainer(tmp_path / "run", f"{shards},{tmp_path / 'held'}")
+
+
+class Disguised:
+    """Held-out combinations under the name of a task of training."""
+
+    name = "subject"
+    forms = ()
+
+    def example(self, rng, vocabulary):
+        return replace(all_tasks()["style_subject"]().example(rng, vocabulary), task=self.name)
+
+
+def test_what_is_held_out_is_never_drawn_but_may_lie_there(tmp_path, job, shards):
+    build_shards(tmp_path / "held", replace(job, ratios={"style_subject": 1.0}, examples=2))
+    held = index_shards(tmp_path / "held")
+    assert held.combinations == {"style_subject": frozenset({"style+subject"})}
+    both = f"{shards},{tmp_path / 'held'}"
+    trainer(tmp_path / "run", both)  # no stage draws it
+    with pytest.raises(RecipeError, match="heldout_tasks=true changes nothing"):
+        trainer(tmp_path / "run", both, "heldout_tasks=true")
+    stage = Stage(name="instruct", images=8, ratios={"style_subject": 1.0, "subject": 1.0})
+    with pytest.raises(RecipeError, match="stage instruct draws style_subject, a combination"):
+        replace(tiny(tmp_path / "run", f"shards={both}"), stages=(stage,))
+    drawn = tiny(tmp_path / "run", f"shards={both}", "heldout_tasks=true")
+    Trainer(replace(drawn, stages=(stage,)))
+
+
+def test_a_combination_is_held_out_whatever_its_task_is_called(tmp_path, job, shards):
+    disguised = replace(
+        job, tasks={"subject": Disguised}, ratios={"subject": 1.0}, examples=3, seed=4
+    )
+    build_shards(tmp_path / "held", disguised)
+    given = f"{shards},{tmp_path / 'held'}"
+    cause = r"held holds as subject the combination style\+subject, .* stage instruct draws subject"
+    for _ in range(2):  # also where the index is kept
+        with pytest.raises(RecipeError, match=cause):
+            trainer(tmp_path / "run", given)
+    trainer(tmp_path / "run", given, "heldout_tasks=true")
 
 
 @pytest.fixture(scope="module")

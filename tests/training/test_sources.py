@@ -14,12 +14,13 @@ from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.faces import FACE_STYLES, heldout_faces, training_faces
 from instruct_imagen.data.world.npm import CACHE_VARIABLE
 from instruct_imagen.recipes import RecipeError
+from instruct_imagen.recipes.config import resolved
 from instruct_imagen.training import build
 from instruct_imagen.training.build import build_world
 from instruct_imagen.training.checkpoint import CheckpointError
 from instruct_imagen.training.loop import Trainer
 from instruct_imagen.training.packed_world import load_world, pack_world
-from instruct_imagen.training.settings import incompatible_settings
+from instruct_imagen.training.settings import check_contents, incompatible_settings
 from tests.training.runs import tiny
 
 
@@ -88,8 +89,42 @@ def test_a_run_does_not_go_on_with_other_sources(tmp_path: Path) -> None:
 
 def test_a_setting_that_is_new_is_at_its_default() -> None:
     """Also one with several values, which is a tuple here and a list in a file."""
-    now = json.loads(json.dumps({"stages": [], "sources": ["emoji", "faces"]}))
+    now = json.loads(json.dumps({"stages": [], "categories": []}))
     assert incompatible_settings({"stages": []}, now) == ""
+
+
+def test_a_run_does_not_go_on_without_a_source_that_it_drew_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings are the same; what is installed is not."""
+    settings = ("retrieval.images=0", "instruct.images=0")
+    trainer = Trainer(tiny(tmp_path / "run", *settings))
+    trainer.sheet = lambda: None
+    trainer.run()
+    Trainer(tiny(tmp_path / "run", *settings))
+    monkeypatch.setattr(registry.faces.DiceBear, "read", unavailable)
+    with pytest.raises(CheckpointError, match="begun with other drawings than this machine has"):
+        Trainer(tiny(tmp_path / "run", *settings))
+
+
+def unavailable(_: object) -> None:
+    raise registry.WorldUnavailable("npm is not on the path")
+
+
+def test_a_run_of_ten_sets_does_not_go_on_with_eleven(tmp_path: Path) -> None:
+    """Begun before there were sources to choose from, and before drawings were noted."""
+    config = tiny(tmp_path / "run", "sources=emoji")
+    now = resolved(config)
+    old = {name: value for name, value in now.items() if name != "sources"}
+    usual = resolved(tiny(tmp_path / "run"))
+    assert incompatible_settings(old, usual) == "sources: ['emoji'], now ['emoji', 'faces']"
+    assert incompatible_settings(old, now) == ""
+    found = {"vocabulary": "f" * 64}
+    with pytest.raises(CheckpointError, match="begun with other drawings"):
+        check_contents({"config": old}, found, config)
+    check_contents({"config": now}, found, config)
+    with pytest.raises(CheckpointError, match="begun with other drawings"):
+        check_contents({"config": now, "vocabulary": "e" * 64}, found, config)
 
 
 def test_training_leaves_out_what_is_not_installed(

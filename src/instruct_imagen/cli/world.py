@@ -54,7 +54,10 @@ def preview_command(chosen: argparse.Namespace) -> None:
 
 def sources_command(_: argparse.Namespace) -> None:
     """Lists the sources: whether they are here, what they hold, whose it is, how to get them."""
+    from instruct_imagen.data.world.artwork.base import KeptFiles
     from instruct_imagen.data.world.artwork.registry import SOURCES
+    from instruct_imagen.data.world.holdout import named_like_heldout
+    from instruct_imagen.data.world.npm import WorldUnavailable
 
     for name, source in SOURCES.items():
         print(f"{name}: {source.content}")
@@ -62,7 +65,11 @@ def sources_command(_: argparse.Namespace) -> None:
         if folder is None:
             print(f"  not here yet: {source.get}")
             continue
-        found = source.read()
+        try:
+            found = source.read()
+        except WorldUnavailable as error:  # half of it is here: the others are still listed
+            print(f"  cannot be read: {error}")
+            continue
         count = sum(len(drawings.names()) for drawings in found.values())
         print(f"  {count:,} drawings in {folder}")
         for style, drawings in found.items():
@@ -71,6 +78,12 @@ def sources_command(_: argparse.Namespace) -> None:
                 f"  {style}: {len(drawings.names()):,} drawings, {about['licence']}, "
                 f"{about['author']}, {about['package']} {about['version']}"
             )
+            if isinstance(drawings, KeptFiles):
+                trained = sum(not named_like_heldout(name) for name in drawings.names())
+                print(
+                    f"  {style}: {len(drawings.names()):,} of {drawings.looked_at:,} files kept, "
+                    f"{trained:,} in training"
+                )
 
 
 def pack_command(chosen: argparse.Namespace) -> None:

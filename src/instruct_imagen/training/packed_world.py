@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -78,14 +79,24 @@ class World:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Of the user's photographs and captions, and of the shards; empty without any."""
+        """Of the user's photographs and captions, the shards and what is drawn; empty without any.
+
+        Of what is drawn, by concept, style and person: a machine that lacks a source has less.
+        """
         own = self.photographs.sha256 if self.photographs is not None else ""
-        return {"photographs": own, "shards": fingerprint(self.shards)}
+        drawn = "" if self.shards else vocabulary_fingerprint(self.vocabulary)
+        return {"photographs": own, "shards": fingerprint(self.shards), "vocabulary": drawn}
 
     @property
     def tasks(self) -> Mapping[str, Callable[[], Task]]:
         """What makes each task that can be drawn from it, by name."""
         return tasks_with(self.photographs)
+
+
+def vocabulary_fingerprint(vocabulary: Vocabulary) -> str:
+    """Of what may be drawn, in its order, which draws depend on."""
+    drawn = [*vocabulary.pairs, *(face.pair for face in vocabulary.faces)]
+    return hashlib.sha256(json.dumps(drawn).encode()).hexdigest()
 
 
 def pack_world(config: TrainConfig, path: Path) -> Path:

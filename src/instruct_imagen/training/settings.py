@@ -39,15 +39,15 @@ _FREE_SETTINGS = frozenset(
 )
 
 
-_BEFORE = {"most_assets": 2, "places": 0, "turned": 0, "tinted": 0}
-"""Of runs that were begun before scenes could be so rich."""
+_BEFORE = {"most_assets": 2, "places": 0, "turned": 0, "tinted": 0, "sources": ["emoji"]}
+"""Of runs that were begun before scenes could be so rich, and before there were other drawings."""
 
 
 def incompatible_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Which settings keep a run from going on: ``"batch_size: 32, now 64"``; empty if none.
 
-    The lengths of stages may change, their order and ratios may not. A setting that did not exist
-    when the run began was at its default, or as `_BEFORE` says.
+    A setting that did not exist when the run began was at its default, or as `_BEFORE` says. Of
+    stages see `stages_differ`.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
     plain = {key: list(old) if isinstance(old, tuple) else old for key, old in defaults.items()}
@@ -57,10 +57,15 @@ def incompatible_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> 
         for key, value in now.items()
         if key not in _FREE_SETTINGS and key != "stages" and then[key] != value
     ]
-    stages = [(stage["name"], stage["ratios"]) for stage in before["stages"]]
-    if stages != [(stage["name"], stage["ratios"]) for stage in now["stages"]]:
-        found.append("stages")
     return "; ".join(found)
+
+
+def stages_differ(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether the order or the ratios of stages are others; their lengths may be."""
+    then, today = (
+        [(stage["name"], stage["ratios"]) for stage in config["stages"]] for config in (before, now)
+    )
+    return then != today
 
 
 def check_shares(config: TrainConfig, processes: int) -> None:
@@ -100,7 +105,14 @@ def check_settings(progress: Mapping[str, Any], config: TrainConfig) -> None:
     Raises:
         CheckpointError: It was begun with others.
     """
-    changed = incompatible_settings(progress["config"], resolved(config))
+    before, now = progress["config"], resolved(config)
+    if before["name"] == now["name"] and stages_differ(before, now):  # no setting reaches them
+        raise CheckpointError(
+            f"the run in {config.out} was begun with other stages, the recipe {config.name} has "
+            "changed since: go on with the commit of the run, or begin anew in another folder: "
+            "out=…, with init=… of its exported weights"
+        )
+    changed = incompatible_settings(before, now)
     if changed:
         raise CheckpointError(
             f"the run in {config.out} was begun with other settings ({changed}): "
@@ -111,7 +123,7 @@ def check_settings(progress: Mapping[str, Any], config: TrainConfig) -> None:
 def check_contents(
     progress: Mapping[str, Any], fingerprints: Mapping[str, str], config: TrainConfig
 ) -> None:
-    """Raises unless the user's own images, captions and shards are those of the run's beginning.
+    """Raises unless the user's images, captions and shards and the drawings are those of the run.
 
     Args:
         progress: Of its last checkpoint.
@@ -124,8 +136,12 @@ def check_contents(
     given = {
         "photographs": f"images or captions than those in folder={config.folder}",
         "shards": f"shards than shards={','.join(config.shards)}, or in another order",
+        "vocabulary": "drawings than this machine has (see instruct-imagen world sources)",
     }
     for name, found in fingerprints.items():
+        # Not noted at first. Before there was a choice of sources, a set of the emoji was lacking.
+        if name == "vocabulary" and name not in progress and "sources" in progress["config"]:
+            continue
         if progress.get(name, "") != found:
             raise CheckpointError(
                 f"the run in {config.out} was begun with other {given[name]}: give the same ones, "

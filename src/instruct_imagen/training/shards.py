@@ -10,8 +10,8 @@ from instruct_imagen.data.mixture import Mixture
 from instruct_imagen.data.shards.index import ShardIndex, index_shards
 from instruct_imagen.data.shards.mixture import StoredMixture
 from instruct_imagen.data.tasks.base import drawable
-from instruct_imagen.data.tasks.registry import all_tasks, is_heldout
-from instruct_imagen.recipes.config import RecipeError, TrainConfig
+from instruct_imagen.data.tasks.registry import all_tasks
+from instruct_imagen.recipes.config import RecipeError, TrainConfig, heldout_ratios
 
 if TYPE_CHECKING:
     from instruct_imagen.data.tasks.base import Task
@@ -35,6 +35,11 @@ def open_shards(config: TrainConfig) -> tuple[ShardIndex, ...]:
             )
         for problem in _problems(config, shards):
             raise RecipeError(f"shards={shards.folder} {problem}")
+    held = heldout_ratios(config.stages) or any(_drawn_combinations(config, one) for one in found)
+    if found and config.heldout_tasks and not held:
+        raise RecipeError(
+            "heldout_tasks=true changes nothing, as no stage draws such a task: leave it out"
+        )
     return found
 
 
@@ -62,18 +67,35 @@ def _problems(config: TrainConfig, shards: ShardIndex) -> list[str]:
         found.append(
             f"has references up to [ref#{shards.markers}]: set max_markers={shards.markers}"
         )
-    for name in shards.names:
-        if is_heldout(all_tasks().get(name)) and not config.heldout_tasks:
-            found.append(
-                f"holds {name}, a combination that is kept for evaluation: train on other shards, "
-                "or set heldout_tasks=true"
-            )
+    if not config.heldout_tasks:
+        found += [
+            f"holds as {name} the combination {', '.join(sorted(combinations))}, which is held out "
+            f"so that models can be judged by it, and stage {stage} draws {name}: train on other "
+            "shards, or set heldout_tasks=true for a model that is to be used"
+            for stage, name, combinations in _drawn_combinations(config, shards)
+        ]
     if config.world and "corpus" in settings:
         found.append(
             f"holds {settings['corpus']}, and world={config.world} knows only its own words: leave "
             "out world"
         )
     return found
+
+
+def _drawn_combinations(
+    config: TrainConfig, shards: ShardIndex
+) -> list[tuple[str, str, frozenset[str]]]:
+    """Stage, task and combinations of what is held out and drawn, whatever the task is called.
+
+    What no stage draws may lie there.
+    """
+    return [
+        (stage.name, name, shards.combinations[name])
+        for stage in config.stages
+        if stage.images
+        for name, ratio in stage.ratios.items()
+        if ratio > 0 and shards.combinations.get(name)
+    ]
 
 
 def fingerprint(shards: Sequence[ShardIndex]) -> str:

@@ -11,13 +11,26 @@ import pytest
 from PIL import Image
 
 from instruct_imagen.data.annotators.canny import Canny
-from instruct_imagen.data.corpora.records import Captioned, Edited, StoredImage
+from instruct_imagen.data.corpora.records import (
+    Captioned,
+    Edited,
+    Identity,
+    StoredImage,
+    SubjectSet,
+)
 from instruct_imagen.data.corpus_tasks import corpus_job
-from instruct_imagen.data.corpus_tasks.base import Tools, in_sentence, worded
+from instruct_imagen.data.corpus_tasks.base import (
+    Tools,
+    as_request,
+    in_sentence,
+    templates_of,
+    worded,
+)
 from instruct_imagen.data.corpus_tasks.captions import ArtToImage
 from instruct_imagen.data.corpus_tasks.controls import FINE, EdgesOfImage, dilated
 from instruct_imagen.data.corpus_tasks.edits import EditWithMask, edit_mask
-from instruct_imagen.data.tasks.base import TemplateError
+from instruct_imagen.data.corpus_tasks.sets import FaceOfPerson, SubjectOfSet
+from instruct_imagen.data.tasks.base import TemplateError, fill
 from instruct_imagen.data.tasks.edge_to_image import OF_DEPTH, OF_MASK
 from instruct_imagen.data.tasks.subject import Subject
 from instruct_imagen.images import to_square
@@ -134,8 +147,11 @@ def test_a_styles_reference_is_another_picture_of_it(tmp_path):
     assert {colour(one.target)[0] for one in found} == {40, 80}  # no other rococo to show
     assert shown_without_caption
     art = made("wikiart", tmp_path, ArtToImage().task, examples=140)
-    named = sum("cubism" in one.caption or "pop art" in one.caption for one in art)
-    assert 70 < named < 140 and all(not one.references for one in art)
+    for one in art:
+        style = "cubism" if colour(one.target)[0] == 40 else "pop art"
+        assert re.fullmatch(rf"(thing \d|copy), {style}", one.caption.lower()), one.caption
+        assert one.caption.lower() in one.text.lower() and len(one.text) > len(one.caption)
+        assert not one.references
 
 
 GREY = np.full((SIZE, SIZE, 3), 120)
@@ -296,6 +312,55 @@ def test_captions_become_parts_of_sentences():
     assert in_sentence("  A dog.\n Asleep. ") == "a dog. Asleep"
     assert in_sentence("Big Ben [London] {uk}") == "Big Ben (London) (uk)"
     assert in_sentence(" . ") == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "request_"),
+    [
+        ("Make the sky blue?!", "make the sky blue"),
+        ("Could the dog be a cat?", "could the dog be a cat"),
+        ("A dog should sit here. ", "a dog should sit here"),
+        ("I want a TV on the wall.", "I want a TV on the wall"),
+        ("I'd like [some] rain", "I'd like (some) rain"),
+        ("TV on the wall, please!", "TV on the wall, please"),
+        ("?!", ""),
+    ],
+)
+@pytest.mark.parametrize("task", ["instruction_edit", "masked_edit"])
+def test_edit_instructions_become_requests(task, words, request_):
+    assert as_request(words) == request_
+    for template in templates_of(task) if request_ else ():
+        text = fill(template, source="[ref#1]", mask="[ref#2]", edit=request_)
+        rest = text.replace(request_, "", 1)
+        capital = request_[0].upper() + request_[1:]
+        if rest == text:  # it opens a sentence, and only there has it a capital
+            before, found, rest = text.partition(capital)
+            assert found and re.search(r'(?:^|[.?!:] )"?$', before), text
+        assert not re.search(r"[?!.]{2}|[?!] ?(in|and|so) ", text), text
+
+
+@pytest.mark.parametrize("kind", ["face", "subject"])
+def test_without_captions_texts_say_something(kind):
+    """No "portrait of the [ref#1] person: a person"."""
+    name = "cup" if kind == "subject" else "person"
+    images = tuple(
+        StoredImage(data=plain(40, 40 * number, 0), name=str(number)) for number in range(3)
+    )
+    record = (
+        SubjectSet(key="1", name="cup", images=images, captions=("",) * 3, prompts=())
+        if kind == "subject"
+        else Identity(key="1", images=images, captions=("",) * 3, attributes=((),) * 3)
+    )
+    maker = SubjectOfSet() if kind == "subject" else FaceOfPerson()
+    tools, rng = Tools(size=SIZE, annotators={}), np.random.default_rng(0)
+    texts = set()
+    for _ in range(100):
+        draft = maker.draft(rng, record, 1, tools)
+        assert draft.caption == f"a {name}"
+        assert f"the [ref#1] {name}" in draft.text.replace("The", "the")
+        assert not re.search(rf"\ban? {name}\b", draft.text.lower())
+        texts.add(draft.text)
+    assert len(texts) > 20
 
 
 def test_a_wording_needs_what_there_is(tmp_path):

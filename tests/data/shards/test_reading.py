@@ -97,6 +97,29 @@ def test_unsafe_members_are_refused(copy, bad):
         list(read_shards(copy))
 
 
+@pytest.mark.parametrize(
+    ("size", "total"),
+    [
+        *((size, b"%06o\0 ") for size in (
+            b"-0000001000", b"+0000001000", b" 0000001000", b"0o000001000", b"000_0001000",
+            b"00000001008", b"77777777777", b"0000001000 ",
+        )),
+        *((None, total) for total in (b"+%05o\0 ", b" %05o\0 ", b"0o%05o\0", b"%06o  ")),
+    ],
+)  # fmt: skip
+def test_numbers_of_a_header_are_octal_digits(copy, size, total):
+    """With the right checksum: a size below 0 would lead back to where it stands, for ever."""
+    path = copy / "00000.tar"
+    content = bytearray(path.read_bytes())
+    if size is not None:
+        content[124:136] = size + b"\0"
+    content[148:156] = b" " * 8
+    content[148:156] = total % sum(content[:512])
+    path.write_bytes(content)
+    with pytest.raises(ShardError, match=r"at byte 0 no file as `tasks build` writes them"):
+        list(read_shards(copy))
+
+
 def test_a_shard_that_ends_early_or_is_missing_is_named(copy):
     path = copy / "00000.tar"
     content = path.read_bytes()

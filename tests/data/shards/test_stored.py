@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,21 @@ def test_any_example_is_read_as_the_stream_gives_it(folders, indices):
     assert indices[0].names == ("styled", "subject", "text_to_image")
     assert indices[0].markers == 1
     assert len(indices[0].of_task("mask_to_image")) == 0
+    assert indices[0].combinations == dict.fromkeys(indices[0].names, frozenset())
+    for number in (-1, EXAMPLES):
+        with pytest.raises(IndexError):
+            indices[0].read(number)
+
+
+def test_what_lies_elsewhere_than_the_index_says_is_named(indices):
+    one = indices[0]
+    for wrong in (
+        replace(one, starts=np.roll(one.starts, 1), stops=np.roll(one.stops, 1)),
+        replace(one, stops=one.starts),
+        replace(one, stops=np.roll(one.stops, -1)),
+    ):
+        with pytest.raises(ShardError, match=r"where 000000004 belongs: delete .*index\.npz"):
+            wrong.read(4)
 
 
 def test_the_index_is_kept_and_found_anew_where_it_does_not_fit(tmp_path, folders, monkeypatch):

@@ -7,6 +7,7 @@ annotators.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -172,6 +173,19 @@ def in_sentence(words: str) -> str:
     line = " ".join(words.split()).translate(_ROUND).rstrip(". ")
     first, space, rest = line.partition(" ")
     return first.lower() + space + rest if first in _SENTENCE else line
+
+
+def as_request(words: str) -> str:
+    """An edit instruction as templates take it: ``"Make it red!"`` -> ``"make it red"``.
+
+    As `in_sentence`, and the first word of any kind loses its capital, unless it is "I" or all
+    capitals ("TV"); question and exclamation marks at the end go as full stops do.
+    """
+    line = in_sentence(words).rstrip(".?! ")
+    first, space, rest = line.partition(" ")
+    if re.fullmatch(r"I|I['’].*", first) or (len(first) > 1 and first.isupper()):
+        return line
+    return first[:1].lower() + first[1:] + space + rest
 
 
 def templates_of(task: str) -> tuple[str, ...]:

@@ -6,11 +6,8 @@ import numpy as np
 
 from instruct_imagen.data.corpora.records import Captioned, Styled
 from instruct_imagen.data.corpus_tasks.base import Draft, Maker, Tools, in_sentence, worded
-from instruct_imagen.data.tasks.registry import all_tasks
-from instruct_imagen.data.tasks.text_to_image import BARE_CAPTION, STYLE_IN_CAPTION, TextToImage
-
-ART = "text_to_image_art"
-"""The task of captioned art, where there is one; else it is plain text to image."""
+from instruct_imagen.data.tasks.text_to_image import BARE_CAPTION, TextToImage
+from instruct_imagen.data.tasks.text_to_image_art import TextToImageArt
 
 
 class CaptionedToImage(Maker[Captioned]):
@@ -38,26 +35,24 @@ class CaptionedToImage(Maker[Captioned]):
 
 
 class ArtToImage(Maker[Styled]):
-    """A picture is asked for by its caption, which mostly (80%) names its style."""
+    """A picture is asked for by its caption, which always names its style, as the world's does."""
 
     record = Styled
     lack = "no caption: write name.txt beside name.jpg"
 
     @property
     def task(self) -> str:
-        """The task of art, if the world has one."""
-        return ART if ART in all_tasks() else TextToImage.name
+        """See `Maker`."""
+        return TextToImageArt.name
 
     def targets(self, record: Styled) -> tuple[int, ...]:
         """The picture, if there are words for it."""
         return (0,) if in_sentence(record.caption) else ()
 
     def draft(self, rng: np.random.Generator, record: Styled, target: int, tools: Tools) -> Draft:
-        """The caption, bare (30%, as the world's) or in a template."""
-        words = in_sentence(record.caption)
-        if rng.random() < STYLE_IN_CAPTION:
-            words = f"{words}, {in_sentence(record.style)}"
-        text = words if rng.random() < BARE_CAPTION else worded(self.task, rng, caption=words)
+        """The caption and the style, in a template."""
+        words = f"{in_sentence(record.caption)}, {in_sentence(record.style)}"
+        text = worded(self.task, rng, caption=words)
         return Draft(text=text, caption=words, references=(), target=tools.square(record.image))
 
 

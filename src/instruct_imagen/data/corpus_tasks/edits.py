@@ -11,6 +11,7 @@ from instruct_imagen.data.corpus_tasks.base import (
     Maker,
     Shown,
     Tools,
+    as_request,
     in_sentence,
     worded,
 )
@@ -77,7 +78,7 @@ class EditWithMask(Maker[Edited]):
 
     def targets(self, record: Edited) -> tuple[int, ...]:
         """The picture after the edit, if there is a mask."""
-        usable = in_sentence(record.instruction) and _cut_alike(record)
+        usable = as_request(record.instruction) and _cut_alike(record)
         return (0,) if usable and edit_mask(record) is not None else ()
 
     def draft(self, rng: np.random.Generator, record: Edited, target: int, tools: Tools) -> Draft:
@@ -101,7 +102,7 @@ class EditWithMask(Maker[Edited]):
                 rng,
                 source=marker(first),
                 mask=marker(3 - first),
-                edit=in_sentence(record.instruction),
+                edit=as_request(record.instruction),
             ),
             caption=in_sentence(record.caption),
             references=references if first == 1 else references[::-1],
@@ -122,7 +123,7 @@ class EditByInstruction(Maker[Edited]):
 
     def targets(self, record: Edited) -> tuple[int, ...]:
         """The picture after the edit."""
-        return (0,) if in_sentence(record.instruction) and _cut_alike(record) else ()
+        return (0,) if as_request(record.instruction) and _cut_alike(record) else ()
 
     def draft(self, rng: np.random.Generator, record: Edited, target: int, tools: Tools) -> Draft:
         """The source, and what is to be done."""
@@ -133,7 +134,7 @@ class EditByInstruction(Maker[Edited]):
             image=tools.square(record.source),
         )
         return Draft(
-            text=worded(self.task, rng, source=marker(1), edit=in_sentence(record.instruction)),
+            text=worded(self.task, rng, source=marker(1), edit=as_request(record.instruction)),
             caption=in_sentence(record.caption),
             references=(reference,),
             target=tools.square(record.target),

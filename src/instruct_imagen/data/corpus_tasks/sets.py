@@ -22,15 +22,15 @@ from instruct_imagen.data.corpus_tasks.base import (
     worded,
 )
 from instruct_imagen.data.tasks.base import marker
+from instruct_imagen.data.tasks.face import FaceImages
+from instruct_imagen.data.tasks.face_hq import FaceImagesHQ
 from instruct_imagen.data.tasks.my_subject import names_subject
-from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.tasks.subject import Subject, mark_subject
 from instruct_imagen.data.world.scenes import article
 
 REFERENCES = 4
 """Other pictures that an example shows, at most."""
 
-FACE, FACE_HQ = "face", "face_hq"
 PERSON = "person"
 
 
@@ -62,17 +62,21 @@ def set_draft(
         task: Whose templates; they may ask for the caption with the marker in it (``scene``), for
             the marked name (``subject`` or ``person``), the marker (``ref1``) and the caption.
         name: What all pictures show, e.g. ``"dog"``.
-        words: Caption of the target; where it does not name the subject, no template asks for it
-            with the marker in it.
+        words: Caption of the target. Where it does not name the subject, no template asks for it
+            with the marker in it; where it is empty, "a dog" is the caption, and only such
+            templates are used: "draw the [ref#1] dog: a dog" would say nothing twice.
         role: Of the references.
         images: Of the set.
         target: Which of them is drawn.
         tools: See `Tools`.
     """
-    named = f"{marker(1)} {name}"
-    values = {"subject": named, "person": named, "ref1": marker(1), "caption": words}
-    if names_subject(words, name):
-        values["scene"] = mark_subject(words, name, 1)
+    caption = words or f"{article(name.lower())} {name}"
+    values = {}
+    if words:
+        named = f"{marker(1)} {name}"
+        values = {"subject": named, "person": named, "ref1": marker(1), "caption": words}
+    if names_subject(caption, name):
+        values["scene"] = mark_subject(caption, name, 1)
     references = tuple(
         Shown(marker=1, text=name, role=role, image=tools.square(image), lossy=True)
         for image in others_of(rng, images, target)
@@ -81,7 +85,7 @@ def set_draft(
     marked = [one for one in templates_of(task) if any(f"{{{m}}}" in one for m in _MARKED)]
     return Draft(
         text=worded(task, rng, marked, **values),
-        caption=words,
+        caption=caption,
         references=references,
         target=tools.square(images[target]),
     )
@@ -110,24 +114,20 @@ class SubjectOfSet(Maker[SubjectSet]):
     ) -> Draft:
         """One image, and others of the set."""
         name = in_sentence(record.name)
-        words = in_sentence(record.captions[target]) or f"{article(name.lower())} {name}"
+        words = in_sentence(record.captions[target])
         return set_draft(rng, self.task, name, words, "subject", record.images, target, tools)
 
 
 class FaceOfPerson(Maker[Identity]):
-    """Pictures of a person's face.
-
-    Worded with the task's own templates or, until the world has it, with those of `Subject`, whose
-    subject is then called "person".
-    """
+    """Pictures of a person's face; the target's caption, or "a person" where it has none."""
 
     record = Identity
     lack = "a person with a single image (or with equal ones) has no other to refer to"
 
     @property
     def task(self) -> str:
-        """``face``, whether or not the world has it: the mixture's part of CelebA."""
-        return FACE
+        """``face``, the mixture's part of CelebA."""
+        return FaceImages.name
 
     def targets(self, record: Identity) -> tuple[int, ...]:
         """All images of a person who has two or more."""
@@ -135,9 +135,8 @@ class FaceOfPerson(Maker[Identity]):
 
     def draft(self, rng: np.random.Generator, record: Identity, target: int, tools: Tools) -> Draft:
         """One image, and others of the same person."""
-        words = in_sentence(record.captions[target]) or f"a {PERSON}"
-        templates = self.task if self.task in all_tasks() else Subject.name
-        return set_draft(rng, templates, PERSON, words, "face", record.images, target, tools)
+        words = in_sentence(record.captions[target])
+        return set_draft(rng, self.task, PERSON, words, "face", record.images, target, tools)
 
 
 class FaceOfPersonHQ(FaceOfPerson):
@@ -145,8 +144,8 @@ class FaceOfPersonHQ(FaceOfPerson):
 
     @property
     def task(self) -> str:
-        """``face_hq``, whether or not the world has it."""
-        return FACE_HQ
+        """``face_hq``."""
+        return FaceImagesHQ.name
 
 
 MAKERS = (SubjectOfSet, FaceOfPerson, FaceOfPersonHQ)

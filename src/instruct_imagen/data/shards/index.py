@@ -1,7 +1,8 @@
 """Where each example of a folder of shards lies, so that any of them can be read at once.
 
 Found once, by a reading that compares the shards' hashes, and kept as ``index.npz`` beside the
-manifest that it belongs to: 18 bytes an example.
+manifest that it belongs to: 18 bytes an example, and of each task which combinations of the
+hold-out it has.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ import json
 import os
 import tarfile
 import zipfile
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +36,7 @@ from instruct_imagen.data.shards.layout import (
 )
 from instruct_imagen.data.shards.reading import check_shard
 from instruct_imagen.data.shards.ustar import content, members
+from instruct_imagen.data.tasks.combinations import combination_of_roles
 
 INDEX = "index.npz"
 
@@ -51,6 +56,8 @@ class ShardIndex:
         starts: (N,) int64, where it begins in its shard.
         stops: (N,) int64, where it ends.
         markers: Highest k of ``[ref#k]`` of all references; 0 without any.
+        combinations: Of each of `names`, the combinations of the hold-out among its examples; see
+            `data.tasks.combinations`.
     """
 
     folder: Path
@@ -61,6 +68,7 @@ class ShardIndex:
     starts: np.ndarray
     stops: np.ndarray
     markers: int
+    combinations: Mapping[str, frozenset[str]]
 
     def __len__(self) -> int:
         """Count the examples."""
@@ -78,8 +86,7 @@ class ShardIndex:
         Raises:
             ShardError: Its shard has changed since it was indexed.
         """
-        shard, _ = self._shard_of(number)
-        path = self.folder / shard.file
+        path = self.folder / self._shard_of(number).file
         start, stop = int(self.starts[number]), int(self.stops[number])
         try:
             with path.open("rb") as file:
@@ -87,20 +94,28 @@ class ShardIndex:
                 own = io.BytesIO(file.read(stop - start))
         except OSError as error:
             raise ShardError(f"{path}: {error.strerror or error}") from error
-        files = {
-            member.name.partition(".")[2]: content(own, member, path)
-            for member in members(own, path)
-        }
+        files, keys = {}, set()
+        for member in members(own, path):
+            key, _, file = member.name.partition(".")
+            files[file] = content(own, member, path)
+            keys.add(key)
+        if keys != {key_of(number)}:
+            raise ShardError(
+                f"{path} has the example {' and '.join(sorted(keys)) or 'nothing'} where "
+                f"{key_of(number)} belongs: delete {self.folder / INDEX}, and it is found anew"
+            )
         return example_of(Sample(place=f"{path.stem}/{key_of(number)}", files=files))
 
-    def _shard_of(self, number: int) -> tuple[ShardEntry, int]:
-        """The shard that an example is in, and the number of the first one there."""
-        first = 0
-        for shard in self.manifest.shards:
-            if number < first + shard.examples:
-                return shard, first
-            first += shard.examples
-        raise IndexError(f"example {number} of {len(self)}")
+    def _shard_of(self, number: int) -> ShardEntry:
+        """The shard that an example is in."""
+        if not 0 <= number < len(self):
+            raise IndexError(f"example {number} of {len(self)}")
+        return self.manifest.shards[int(np.searchsorted(self._ends, number, side="right"))]
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """(S,) int64, of each shard the number after that of its last example."""
+        return np.cumsum([shard.examples for shard in self.manifest.shards])
 
 
 def index_shards(folder: Path | str) -> ShardIndex:
@@ -129,10 +144,16 @@ def index_shards(folder: Path | str) -> ShardIndex:
         starts=kept["starts"],
         stops=kept["stops"],
         markers=int(kept["markers"]),
+        combinations={
+            name: frozenset(found.split())
+            for name, found in zip(
+                kept["names"].tolist(), kept["combinations"].tolist(), strict=True
+            )
+        },
     )
 
 
-_FIELDS = ("names", "tasks", "starts", "stops", "markers")
+_FIELDS = ("names", "tasks", "starts", "stops", "markers", "combinations")
 
 
 def _kept(path: Path, sha256: str, examples: int) -> dict[str, np.ndarray] | None:
@@ -164,6 +185,7 @@ def _found(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     starts: list[int] = []
     stops: list[int] = []
     markers = 0
+    combinations: defaultdict[str, set[str]] = defaultdict(set)
     for shard in manifest.shards:
         check_shard(folder, shard)
         before = len(tasks)
@@ -175,7 +197,10 @@ def _found(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
                     tasks.append(about["task"])
                     starts.append(member.start - _BLOCK)  # with its header
                     stops.append(0)
-                    markers = max(markers, *(one["marker"] for one in about["references"]), 0)
+                    shown = [(one["marker"], one["role"]) for one in about["references"]]
+                    markers = max(markers, *(marker for marker, _ in shown), 0)
+                    if combination := combination_of_roles(shown):
+                        combinations[about["task"]].add(combination)
                 stops[-1] = member.start + -(-member.size // _BLOCK) * _BLOCK
         if len(tasks) - before != shard.examples:
             raise ShardError(
@@ -190,4 +215,5 @@ def _found(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
         "starts": np.array(starts, np.int64),
         "stops": np.array(stops, np.int64),
         "markers": np.array(markers),
+        "combinations": np.array([" ".join(sorted(combinations[name])) for name in names]),
     }

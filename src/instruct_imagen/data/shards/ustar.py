@@ -7,6 +7,7 @@ fault. Tars of other programs are read by `data.corpora.tars`.
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from instruct_imagen.data.shards.layout import ShardError
 _BLOCK = 512
 _END = bytes(_BLOCK)
 _NAME, _SIZE, _SUM = slice(0, 100), slice(124, 136), slice(148, 156)
+# As tarfile writes them; int(…, 8) would take signs, spaces, underscores and "0o" as well.
+_SIZE_DIGITS, _SUM_DIGITS = re.compile(rb"([0-7]{11})\0"), re.compile(rb"([0-7]{6})\0 ")
 _PLAIN = tarfile.TarInfo("").tobuf(tarfile.USTAR_FORMAT)
 # Between and behind name, size and checksum: mode and owner; time; kind, magic and the rest.
 _FIXED = (slice(100, 124), slice(136, 148), slice(156, _BLOCK))
@@ -61,19 +64,22 @@ def _member(header: bytes, at: int, path: Path) -> Member:
     if len(header) < _BLOCK:
         raise ShardError(f"{path} breaks off at byte {at}: build it again")
     name, size = header[_NAME].rstrip(b"\0"), header[_SIZE]
-    try:
-        found = Member(name.decode("ascii"), at + _BLOCK, int(size[:-1], 8))
-        written = int(header[_SUM].rstrip(b" \0"), 8)
-    except ValueError:
-        written = -1
-    kept = tuple(header[part] for part in _FIXED) == _EXPECTED
-    wrong = written != _FIXED_SUM + sum(name) + sum(size) or found.size > MAX_BYTES
-    if wrong or not kept or b"/" in name:
+    length, written = _SIZE_DIGITS.fullmatch(size), _SUM_DIGITS.fullmatch(header[_SUM])
+    right = (
+        length is not None
+        and written is not None
+        and int(written[1], 8) == _FIXED_SUM + sum(name) + sum(size)
+        and int(length[1], 8) <= MAX_BYTES
+        and tuple(header[part] for part in _FIXED) == _EXPECTED
+        and name.isascii()
+        and b"/" not in name
+    )
+    if not right:
         raise ShardError(
             f"{path} has at byte {at} no file as `tasks build` writes them: it is damaged, or "
             "another program wrote it; build it again"
         )
-    return found
+    return Member(name.decode("ascii"), at + _BLOCK, int(length[1], 8))
 
 
 def content(file: BinaryIO, member: Member, path: Path) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from instruct_imagen.data.example import Example
 
 SUBJECTS = frozenset({"subject", "face"})
@@ -22,7 +24,12 @@ def combination_of(example: Example) -> str | None:
     Returns:
         One of `holdout().combinations`; None for an example that training may draw.
     """
-    roles = {one.marker: one.role for one in example.references if one.role is not None}
+    return combination_of_roles((one.marker, one.role) for one in example.references)
+
+
+def combination_of_roles(references: Iterable[tuple[int, str | None]]) -> str | None:
+    """The same, from marker and role of each reference: stored ones have no more before reading."""
+    roles = {marker: role for marker, role in references if role is not None}
     if len(roles) >= TRIPLE:
         return "triples"
     if len(roles) < 2:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,11 @@ def test_a_folder_with_another_file_has_another_listing(tmp_path: Path) -> None:
     first = base.listing(tmp_path, sorted(tmp_path.iterdir()))
     assert base.listing(tmp_path, sorted(tmp_path.iterdir())) == first
     (tmp_path / "a").write_text("12")
-    assert base.listing(tmp_path, sorted(tmp_path.iterdir())) != first
+    second = base.listing(tmp_path, sorted(tmp_path.iterdir()))
+    assert second != first
+    (tmp_path / "a").write_text("34")
+    os.utime(tmp_path / "a", ns=(1, 1))  # of the same size: the time tells
+    assert base.listing(tmp_path, sorted(tmp_path.iterdir())) != second
 
 
 def test_fill_square_cuts_out_the_content_and_premultiplies() -> None:

@@ -67,7 +67,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_is_free_named_and_one_thing_is_kept(folder: Path) -> None:
     found = OpenClipArt(folder=folder, known=KNOWN).read()[clip_art.STYLE]
     assert found.names() == {"horse", "cat", "hammer"}
-    assert found.paths["horse"] == ("animals/horse_a.svg", "Ada Draws")
+    assert found.paths["horse"] == "animals/horse_a.svg"
+    assert found.authors == ("Ada Draws",)
+    assert found.looked_at == 11
     about = found.manifest()
     assert about["licence"] == "public domain"
     assert about["author"].startswith("1 contributors")
@@ -131,6 +133,20 @@ def test_a_full_picture_is_not_one_thing() -> None:
     few[:, 0] = few[:, :, 0] = 255
     assert not shows_one_thing(few)
     assert not shows_one_thing(None)
+
+
+def test_other_known_words_are_another_list(folder: Path) -> None:
+    def names(*known: str) -> set[str]:
+        return OpenClipArt(folder=folder, known=frozenset(known)).read()[clip_art.STYLE].names()
+
+    assert names("horse") == {"horse", "hammer"}
+    assert names("cat") == {"cat", "hammer"}
+
+
+def test_a_list_is_not_made_without_the_emoji_and_nothing_is_installed(folder: Path) -> None:
+    with pytest.raises(WorldUnavailable, match="the emoji are not here yet"):
+        OpenClipArt(folder=folder).read()
+    assert not (folder.parent / "cache" / "artwork").exists()
 
 
 def test_a_missing_folder_says_how_to_get_it(tmp_path: Path) -> None:

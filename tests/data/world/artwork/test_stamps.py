@@ -63,6 +63,7 @@ def test_photographs_with_a_plain_caption_are_kept(folder: Path) -> None:
     found = Stamps(folder=folder).read()[stamps.STYLE]
     assert found.names() == {"horse", "owl", "orange"}
     assert found.paths["horse"] == "animals/horse.png"
+    assert found.looked_at == 9
     sprite = found.draw("owl", 32)
     assert sprite is not None and sprite.shape == (4, 32, 32)
     assert (sprite[3] == 255).mean() > 0.9  # the content, 30 × 30 pixels, fills it
@@ -96,6 +97,13 @@ def test_photographs_are_grained() -> None:
     grained[..., :3] = np.random.default_rng(0).integers(0, 255, (20, 20, 3))
     assert texture(grained) > 0.95
     assert texture(np.zeros((20, 20, 4), np.uint8)) == 0
+
+
+def test_a_folder_that_holds_nothing_says_how_to_get_it(tmp_path: Path) -> None:
+    """As an installation that broke off leaves it."""
+    source = Stamps(folder=tmp_path)
+    with pytest.raises(WorldUnavailable, match=r"holds no photographs .*: apt install --reinstall"):
+        source.read()
 
 
 def test_a_missing_folder_says_how_to_get_it(tmp_path: Path) -> None:

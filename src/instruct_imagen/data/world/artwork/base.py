@@ -1,4 +1,4 @@
-"""What a source of drawings is, and what adapters share: names, lists that are made once."""
+"""What a source of drawings is, and what adapters share: names, lists that are made once, files."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import hashlib
 import json
 import os
 import re
+import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from ..npm import cache_folder, digest
+from ..npm import WorldUnavailable, cache_folder, digest
 
 
 class Drawings(Protocol):
@@ -78,6 +81,9 @@ class Source(Protocol):
         ...
 
 
+BY_NPM = "installed by npm when first needed (apt install nodejs npm)"
+"""How the sources come that are no packages of Debian."""
+
 MOST_WORDS = 4
 _WORD = re.compile(r"[a-z]{2,}")
 # A thing that stands in some relation to another is a sentence in the making, not a name.
@@ -139,8 +145,9 @@ def noun_phrase(words: str, *, counted: bool = False) -> str | None:
 
 
 def listing(folder: Path, files: Iterable[Path]) -> str:
-    """A short name for the state of a folder: paths and sizes of its files."""
-    lines = (f"{path.relative_to(folder)} {path.stat().st_size}" for path in files)
+    """A short name for the state of a folder: paths, sizes and times of change of its files."""
+    states = ((path, path.stat()) for path in files)
+    lines = (f"{path.relative_to(folder)} {at.st_size} {at.st_mtime_ns}" for path, at in states)
     return digest("\n".join(lines).encode())
 
 
@@ -150,6 +157,16 @@ def sha256_of(paths: Iterable[Path]) -> str:
     for path in paths:
         found.update(hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()
+
+
+def debian_version(package: str) -> str:
+    """The version of an installed Debian package; "unknown" where dpkg does not know it."""
+    try:
+        text = Path("/var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "unknown"
+    found = re.search(rf"^Package: {re.escape(package)}\n(?:.+\n)*?Version: (.+)$", text, re.M)
+    return found.group(1) if found else "unknown"
 
 
 def remembered(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -176,3 +193,114 @@ def remembered(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         Path(unfinished).unlink(missing_ok=True)
         raise
     return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeptFiles(ABC):
+    """Those files of a folder that are kept as drawings, in one style: `Drawings` of files.
+
+    Attributes:
+        folder: Where they are.
+        paths: Concept → path below it.
+        authors: Who drew them, as far as the files say so.
+        looked_at: How many files there are, kept or not.
+        sha256: Of the contents of those that are kept.
+    """
+
+    style: ClassVar[str]
+    folder: Path
+    paths: Mapping[str, str]
+    authors: tuple[str, ...] = ()
+    looked_at: int
+    sha256: str
+
+    def names(self) -> set[str]:
+        """All concepts."""
+        return set(self.paths)
+
+    @abstractmethod
+    def manifest(self) -> dict[str, str]:
+        """See `Drawings`."""
+
+    @abstractmethod
+    def draw(self, name: str, side: int) -> np.ndarray | None:
+        """See `Drawings`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DebianFiles(ABC):
+    """A source whose drawings are files of a Debian package; see `Source`.
+
+    Attributes:
+        package: Name of the package.
+        suffix: Of the files that are looked at.
+        also: Suffix of files beside them that matter as well; may be empty.
+        rules: Counts up whenever what is kept changes, so that no stale list is used.
+        drawings: What `read` gives.
+        folder: Where the package puts them.
+    """
+
+    name: ClassVar[str]
+    content: ClassVar[str]
+    package: ClassVar[str]
+    suffix: ClassVar[str]
+    also: ClassVar[str] = ""
+    rules: ClassVar[int]
+    drawings: ClassVar[type[KeptFiles]]
+    folder: Path
+
+    @property
+    def get(self) -> str:
+        """See `Source`."""
+        return f"apt install {self.package}"
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """See `Source`."""
+        return (self.drawings.style,)
+
+    @abstractmethod
+    def keep(self) -> tuple[dict[str, str], set[str]]:
+        """Concept → path below the folder of each file that is kept, and their authors.
+
+        Raises:
+            WorldUnavailable: Something that it takes is not here.
+        """
+
+    def depends_on(self) -> str:
+        """A short name for what else decides what is kept."""
+        return ""
+
+    def find(self) -> Path | None:
+        """See `Source`."""
+        return self.folder if self.folder.is_dir() else None
+
+    def read(self) -> Mapping[str, KeptFiles]:
+        """See `Source`; looks through all files once."""
+        if self.find() is None:
+            raise WorldUnavailable(f"there is no folder {self.folder}: {self.get}")
+        files = sorted(
+            path for path in self.folder.rglob("*") if path.suffix in (self.suffix, self.also)
+        )
+        looked_at = sum(path.suffix == self.suffix for path in files)
+
+        def look() -> dict[str, Any]:
+            print(f"source {self.name}: looking through {looked_at:,} files once", file=sys.stderr)
+            paths, authors = self.keep()
+            if not paths:
+                raise WorldUnavailable(
+                    f"{self.folder} holds no {self.content}: apt install --reinstall {self.package}"
+                )
+            sha256 = sha256_of(self.folder / path for path in paths.values())
+            return {"paths": paths, "authors": sorted(authors), "sha256": sha256}
+
+        state = "-".join(filter(None, (listing(self.folder, files), self.depends_on())))
+        known = remembered(f"{self.name}-{self.rules}-{state}", look)
+        kept = self.drawings(
+            folder=self.folder,
+            paths=known["paths"],
+            authors=tuple(known["authors"]),
+            looked_at=looked_at,
+            sha256=known["sha256"],
+        )
+        return {kept.style: kept}

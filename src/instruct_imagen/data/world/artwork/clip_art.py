@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..drawing import fill_square, rasterise
-from ..npm import WorldUnavailable
-from .base import listing, noun_phrase, remembered, sha256_of, singular
-from .stamps import debian_version
+from ..npm import WorldUnavailable, digest
+from ..sources import artwork_folder, read_sets
+from .base import DebianFiles, KeptFiles, debian_version, noun_phrase, singular
 
 STYLE = "clip-art"
 FOLDER = Path("/usr/share/openclipart/svg")
@@ -182,12 +182,13 @@ def _draw(path: Path, side: int) -> np.ndarray | None:
     return fill_square(straight, side)
 
 
-def clip_art(folder: Path, known: frozenset[str]) -> dict[str, list[str]]:
-    """Concept → path below the folder and author, of all drawings that are kept.
+def clip_art(folder: Path, known: frozenset[str]) -> tuple[dict[str, str], set[str]]:
+    """Concept → path below the folder of all drawings that are kept, and who drew them.
 
     Of several of one concept the first by path that shows one thing is taken.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, str] = {}
+    authors = set()
     for concept, path, author in _candidates(folder, known):
         if concept in found:
             continue
@@ -196,29 +197,15 @@ def clip_art(folder: Path, known: frozenset[str]) -> dict[str, list[str]]:
         except ValueError:
             continue  # resvg cannot read it
         if shows_one_thing(sprite):
-            found[concept] = [str(path.relative_to(folder)), author]
-    return found
+            found[concept] = str(path.relative_to(folder))
+            authors.add(author)
+    return found, authors - {""}
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ClipArt:
-    """Drawings of the Open Clip Art Library.
+class ClipArt(KeptFiles):
+    """Drawings of the Open Clip Art Library."""
 
-    Attributes:
-        folder: Where they are.
-        paths: Concept → path below it, author.
-        sha256: Of their contents.
-        style: `STYLE`.
-    """
-
-    folder: Path
-    paths: Mapping[str, tuple[str, str]]
-    sha256: str
-    style: str = field(default=STYLE, init=False)
-
-    def names(self) -> set[str]:
-        """All concepts."""
-        return set(self.paths)
+    style = STYLE
 
     def manifest(self) -> dict[str, str]:
         """Whose they are."""
@@ -227,7 +214,7 @@ class ClipArt:
             "version": debian_version(PACKAGE),
             "licence": "public domain",
             "licence_url": "http://web.resource.org/cc/PublicDomain",
-            "author": f"{len({author for _, author in self.paths.values()} - {''})} contributors "
+            "author": f"{len(self.authors)} contributors "
             "of the Open Clip Art Library, named in each file",
             "author_url": "http://www.openclipart.org/",
             "icons_sha256": self.sha256,
@@ -235,46 +222,48 @@ class ClipArt:
 
     def draw(self, name: str, side: int) -> np.ndarray | None:
         """See `base.Drawings`."""
-        return _draw(self.folder / self.paths[name][0], side)
+        return _draw(self.folder / self.paths[name], side)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenClipArt:
-    """See `base.Source`."""
+class OpenClipArt(DebianFiles):
+    """See `base.Source`.
 
+    Attributes:
+        known: English words of names; None for those of the emoji's.
+    """
+
+    name = "clip_art"
+    content = "drawings of single things by many hands"
+    package = PACKAGE
+    suffix = ".svg"
+    rules = RULES
+    drawings = ClipArt
     folder: Path = FOLDER
     known: frozenset[str] | None = None
-    name: str = field(default="clip_art", init=False)
-    content: str = field(default="drawings of single things by many hands", init=False)
-    get: str = field(default=f"apt install {PACKAGE}", init=False)
-    styles: tuple[str, ...] = field(default=(STYLE,), init=False)
 
-    def find(self) -> Path | None:
-        """See `base.Source`."""
-        return self.folder if self.folder.is_dir() else None
+    def depends_on(self) -> str:
+        """The words that are known: the version of the emoji, whose folder is named by it."""
+        if self.known is None:
+            return artwork_folder().name
+        return digest(" ".join(sorted(self.known)).encode())
 
-    def read(self) -> Mapping[str, ClipArt]:
-        """See `base.Source`."""
-        if self.find() is None:
-            raise WorldUnavailable(f"there is no folder {self.folder}: {self.get}")
-        files = sorted(self.folder.rglob("*.svg"))
-
-        def look() -> dict[str, object]:
-            paths = clip_art(self.folder, emoji_words() if self.known is None else self.known)
-            return {
-                "paths": paths,
-                "sha256": sha256_of(self.folder / path for path, _ in paths.values()),
-            }
-
-        known = remembered(f"{self.name}-{RULES}-{listing(self.folder, files)}", look)
-        paths = {concept: (path, author) for concept, (path, author) in known["paths"].items()}
-        return {STYLE: ClipArt(folder=self.folder, paths=paths, sha256=known["sha256"])}
+    def keep(self) -> tuple[dict[str, str], set[str]]:
+        """See `base.DebianFiles`."""
+        return clip_art(self.folder, emoji_words() if self.known is None else self.known)
 
 
 def emoji_words() -> frozenset[str]:
-    """The words of the emoji's names: English nouns and what stands before them."""
-    from ..sources import read_sets  # here: a list that is made once needs them
+    """The words of the emoji's names: English nouns and what stands before them.
 
+    Raises:
+        WorldUnavailable: The emoji are not here; a list of sources must not install them.
+    """
+    if not artwork_folder().is_dir():
+        raise WorldUnavailable(
+            "the emoji are not here yet, by whose names its titles are understood: instruct-imagen "
+            "world preview installs them"
+        )
     names = read_sets(styles=["fluent-emoji-flat"])["fluent-emoji-flat"].names()
     return frozenset(singular(word) for name in names for word in name.split("-"))
 

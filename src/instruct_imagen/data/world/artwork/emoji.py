@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..sources import STYLES, IconSet, artwork_folder, read_sets
+from .base import BY_NPM
 
 
-@dataclass(frozen=True, kw_only=True)
 class Emoji:
     """See `base.Source`."""
 
-    name: str = field(default="emoji", init=False)
-    content: str = field(default="things in eleven styles of drawing", init=False)
-    get: str = field(
-        default="installed by npm when first needed (apt install nodejs npm)", init=False
-    )
-    styles: tuple[str, ...] = field(default=STYLES, init=False)
+    name = "emoji"
+    content = "things in eleven styles of drawing"
+    get = BY_NPM
+    styles = STYLES
 
     def find(self) -> Path | None:
         """See `base.Source`."""

@@ -6,7 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from ..drawing import Box, draw_sprite
 from ..npm import WorldUnavailable, cache_folder, digest, install, program, run
 from ..sources import square_view
+from .base import BY_NPM
 
 FACE_STYLES = ("dicebear-adventurer", "dicebear-micah", "dicebear-open-peeps", "dicebear-lorelei")
 """Three in colour, one in black ink. The two tasks of faces take them in turn."""
@@ -149,16 +150,13 @@ def read_faces(folder: Path) -> dict[str, Faces]:
         ) from error
 
 
-@dataclass(frozen=True, kw_only=True)
 class DiceBear:
     """See `base.Source`."""
 
-    name: str = field(default="faces", init=False)
-    content: str = field(default="people's faces in several expressions", init=False)
-    get: str = field(
-        default="installed by npm when first needed (apt install nodejs npm)", init=False
-    )
-    styles: tuple[str, ...] = field(default=FACE_STYLES, init=False)
+    name = "faces"
+    content = "people's faces in several expressions"
+    get = BY_NPM
+    styles = FACE_STYLES
 
     def find(self) -> Path | None:
         """See `base.Source`."""

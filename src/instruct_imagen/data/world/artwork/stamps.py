@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ..drawing import fill_square
-from ..npm import WorldUnavailable
-from .base import listing, noun_phrase, remembered, sha256_of
+from .base import DebianFiles, KeptFiles, debian_version, noun_phrase
 
 STYLE = "photograph"
 FOLDER = Path("/usr/share/tuxpaint/stamps")
+PACKAGE = "tuxpaint-stamps-default"
 RULES = 1
 """Counts up whenever what is kept changes, so that no stale list is used."""
 
@@ -75,31 +74,16 @@ def photographs(folder: Path) -> dict[str, str]:
     return found
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Photographs:
-    """Stamps that are photographs.
+class Photographs(KeptFiles):
+    """Stamps that are photographs."""
 
-    Attributes:
-        folder: Where the stamps are.
-        paths: Concept → path below it.
-        sha256: Of their contents.
-        style: `STYLE`.
-    """
-
-    folder: Path
-    paths: Mapping[str, str]
-    sha256: str
-    style: str = field(default=STYLE, init=False)
-
-    def names(self) -> set[str]:
-        """All concepts."""
-        return set(self.paths)
+    style = STYLE
 
     def manifest(self) -> dict[str, str]:
         """Whose they are."""
         return {
-            "package": "tuxpaint-stamps-default",
-            "version": debian_version("tuxpaint-stamps-default"),
+            "package": PACKAGE,
+            "version": debian_version(PACKAGE),
             "licence": "GPL-2.0-or-later",
             "licence_url": "https://www.gnu.org/licenses/old-licenses/gpl-2.0.html",
             "author": "Bill Kendrick and the contributors of Tux Paint's stamps",
@@ -112,44 +96,21 @@ class Photographs:
         return fill_square(_read_rgba(self.folder / self.paths[name]), side)
 
 
-def debian_version(package: str) -> str:
-    """The version of an installed Debian package; "unknown" where dpkg does not know it."""
-    try:
-        text = Path("/var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "unknown"
-    found = re.search(rf"^Package: {re.escape(package)}\n(?:.+\n)*?Version: (.+)$", text, re.M)
-    return found.group(1) if found else "unknown"
-
-
 @dataclass(frozen=True, kw_only=True)
-class Stamps:
+class Stamps(DebianFiles):
     """See `base.Source`."""
 
+    name = "stamps"
+    content = "photographs of single things, cut out"
+    package = PACKAGE
+    suffix, also = ".png", ".txt"
+    rules = RULES
+    drawings = Photographs
     folder: Path = FOLDER
-    name: str = field(default="stamps", init=False)
-    content: str = field(default="photographs of single things, cut out", init=False)
-    get: str = field(default="apt install tuxpaint-stamps-default", init=False)
-    styles: tuple[str, ...] = field(default=(STYLE,), init=False)
 
-    def find(self) -> Path | None:
-        """See `base.Source`."""
-        return self.folder if self.folder.is_dir() else None
-
-    def read(self) -> Mapping[str, Photographs]:
-        """See `base.Source`."""
-        if self.find() is None:
-            raise WorldUnavailable(f"there is no folder {self.folder}: {self.get}")
-        files = sorted(path for path in self.folder.rglob("*") if path.suffix in (".png", ".txt"))
-
-        def look() -> dict[str, object]:
-            paths = photographs(self.folder)
-            return {"paths": paths, "sha256": sha256_of(self.folder / p for p in paths.values())}
-
-        known = remembered(f"{self.name}-{RULES}-{listing(self.folder, files)}", look)
-        return {
-            STYLE: Photographs(folder=self.folder, paths=known["paths"], sha256=known["sha256"])
-        }
+    def keep(self) -> tuple[dict[str, str], set[str]]:
+        """See `base.DebianFiles`."""
+        return photographs(self.folder), set()
 
 
 SOURCE = Stamps()
