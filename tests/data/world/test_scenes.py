@@ -19,6 +19,7 @@ from instruct_imagen.data.world.nouns import (
     described,
     is_colour_of,
     takes_colour,
+    takes_flip,
     takes_turn,
 )
 from instruct_imagen.data.world.places import PLACES
@@ -61,6 +62,7 @@ def test_one_asset_or_two(scenes: list[Scene]) -> None:
     assert abs(counts[2] / COUNT - 0.25) < 0.03
     flipped = np.mean([asset.flip for scene in scenes for asset in scene.placements])
     assert abs(flipped - 0.25) < 0.03
+    assert all(takes_flip(one.concept) for scene in scenes for one in scene.placements if one.flip)
     assert not any(asset.turn or asset.tint for scene in scenes for asset in scene.placements)
 
 

@@ -23,6 +23,7 @@ from instruct_imagen.data.world.scenes import (
     sample_assets,
     sample_background,
     sample_scene,
+    takes_flip,
 )
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def replacing(scene: Scene, index: int, concept: str) -> Edit:
 
     It is upright and in its own colours: what is not said is not there.
     """
-    return _changed(scene, index, concept=concept, turn=0, tint="")
+    flip = scene.placements[index].flip and takes_flip(concept)
+    return _changed(scene, index, concept=concept, flip=flip, turn=0, tint="")
 
 
 def removing(scene: Scene, index: int) -> Edit:
@@ -180,13 +182,18 @@ def draw_recolouring(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
 
 
 def draw_mirroring(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
-    """A scene of which an asset is mirrored; the names of others differ. It stands upright."""
+    """A scene of which an asset is mirrored; the names of others differ. It stands upright.
+
+    Its name says no side, which would be untrue then.
+    """
 
     def draw() -> Edit | None:
         scene = sample_scene(rng, vocabulary)
-        edit = mirroring(scene, int(rng.random() * len(scene.placements)))
+        index = int(rng.random() * len(scene.placements))
+        asset, edit = scene.placements[index], mirroring(scene, index)
         # Of a tilted one, the tilt would seem to have to be mirrored too.
-        return edit if _told_apart(edit) and edit.old is not None and not edit.old.turn else None
+        mirrored = takes_flip(asset.concept) and not asset.turn
+        return edit if mirrored and _told_apart(edit) else None
 
     return retry(draw, "scene whose assets have different names")
 

@@ -18,6 +18,7 @@ from .nouns import (
     is_colour_of,
     plural,
     takes_colour,
+    takes_flip,
     takes_turn,
     with_article,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "sample_others",
     "sample_scene",
     "scene_rng",
+    "takes_flip",
     "with_article",
 ]
 
@@ -232,6 +234,7 @@ def sample_scene(
     for spot in spots:
         concept, style = chosen[spot.index]
         turn, tint = looks.get(chosen[spot.index], (0, ""))
+        flip = rng.random() < _FLIP  # drawn in any case: what follows stays the same
         placements.append(
             Placement(
                 concept=concept,
@@ -239,7 +242,7 @@ def sample_scene(
                 x=spot.x,
                 y=spot.y,
                 scale=spot.scale,
-                flip=rng.random() < _FLIP,
+                flip=flip and takes_flip(concept),
                 turn=0 if spot.upright else turn,
                 tint=tint,
             )

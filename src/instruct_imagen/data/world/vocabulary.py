@@ -45,7 +45,13 @@ MISDRAWN: Mapping[str, frozenset[str]] = {
     "sunglasses": frozenset({"fxemoji"}),  # on a face
     "umbrella": frozenset({"fxemoji"}),  # closed: a concept that is held out
     "construction": frozenset({"fxemoji"}),  # a crane: a concept that is held out
-    "person-in-tuxedo": frozenset({"noto-v1"}),  # the very drawing of one that is held out
+    # The very drawings of some that are held out, or all but those, of the same people.
+    "person-in-tuxedo": frozenset({"noto-v1"}),
+    "man-lifting-weights": frozenset({"noto-v1", "fluent-emoji-high-contrast"}),
+    "man-playing-water-polo": frozenset({"noto-v1", "fluent-emoji-high-contrast"}),
+    "man-swimming": frozenset({"noto-v1", "fluent-emoji-high-contrast"}),
+    "woman-lifting-weights": frozenset({"fluent-emoji-high-contrast"}),
+    "woman-playing-water-polo": frozenset({"fluent-emoji-high-contrast"}),
 }
 """Found by looking: concept → styles that draw something else under its name."""
 
