@@ -37,7 +37,7 @@ STYLE_NAMES: dict[str, str] = {
     "emojione-v1": "glossy emojione style",
     "emojione-monotone": "black ink style",
     "fxemoji": "simple firefox style",
-    "fluent-emoji": "glossy 3D fluent style",
+    "fluent-emoji": "glossy gradient fluent style",
     "photograph": "photographic style",
     "clip-art": "clip art style",
     "dicebear-adventurer": "dicebear adventurer style",
