@@ -180,12 +180,12 @@ def test_few_wordings_for_one_scene(vocabulary: Vocabulary) -> None:
 
 
 def test_a_place_is_not_said_with_what_is_there_too() -> None:
-    """Not "a cactus in a desert with a cactus"."""
+    """Not "a barn in a field with a barn"."""
     for place in PLACES.values():
         assert set(place_words(place.name, "owl")) == set(place.phrases)
-    assert "in a desert with a cactus" in PLACES["desert"].phrases
-    left = place_words("desert", "owl", "cactus")
-    assert left and set(left) == {one for one in PLACES["desert"].phrases if "cactus" not in one}
+    assert "in a field with a barn" in PLACES["farm"].phrases
+    left = place_words("farm", "owl", "barn")
+    assert left and set(left) == {one for one in PLACES["farm"].phrases if "barn" not in one}
 
 
 def test_the_style_comes_last_in_drawing(vocabulary: Vocabulary) -> None:

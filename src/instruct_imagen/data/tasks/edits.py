@@ -14,7 +14,6 @@ from instruct_imagen.data.example import Background, Placement, Scene
 from instruct_imagen.data.tasks.base import pick, pick_other, retry
 from instruct_imagen.data.tasks.edit_words import edit_words
 from instruct_imagen.data.world.nouns import is_colour_of
-from instruct_imagen.data.world.palette import tints_on
 from instruct_imagen.data.world.relations import relations
 from instruct_imagen.data.world.scenes import (
     can_be_tinted,
@@ -24,6 +23,7 @@ from instruct_imagen.data.world.scenes import (
     sample_background,
     sample_scene,
     takes_flip,
+    tints_against,
 )
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def draw_recolouring(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
         found = sample_background(rng, styles, places=vocabulary.variety.places)
         # Another drawing of the same place could not be asked for in words.
         same = found == scene.background or (found.place and found.place == scene.background.place)
-        return None if same or not tints <= set(tints_on(found.colours)) else found
+        return None if same or not tints <= set(tints_against(found)) else found
 
     return recolouring(scene, retry(draw, "other background"))
 
@@ -209,7 +209,7 @@ def draw_tinting(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
             return None
         tints = [
             tint
-            for tint in tints_on(scene.background.colours)
+            for tint in tints_against(scene.background)
             if tint != asset.tint and is_colour_of(tint, asset.concept)
         ]
         edit = tinting(scene, index, pick(rng, tints)) if tints else None

@@ -135,7 +135,7 @@ def background_words(scene: Scene, rng: np.random.Generator) -> str:
 def place_words(place: str, *concepts: str) -> tuple[str, ...]:
     """Wordings of a place, without those that name one of `concepts` too, if others are left.
 
-    Not "a cactus in a desert with a cactus": which one would be meant?
+    Not "a barn in a field with a barn": which one would be meant?
     """
     from .places import place_phrases
 
