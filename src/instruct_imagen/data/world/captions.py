@@ -79,7 +79,10 @@ def adjectives(asset: Placement) -> str:
 
 
 def groups(scene: Scene) -> list[Group]:
-    """What a caption names: assets of one kind and look are counted together."""
+    """What a caption names: assets of one kind and look are counted together.
+
+    What has no plural is named once for each: "some bread and some bread".
+    """
     members: dict[tuple[str, str], list[int]] = {}
     for index, asset in enumerate(scene.placements):
         members.setdefault((asset.concept, adjectives(asset)), []).append(index)
@@ -90,7 +93,7 @@ def groups(scene: Scene) -> list[Group]:
             words = " ".join(w for w in (_NUMBERS[len(indices)], looks, several) if w)
             found.append(Group(tuple(indices), words))
         else:
-            found.append(Group(tuple(indices), described(concept, looks)))
+            found += [Group((index,), described(concept, looks)) for index in indices]
     return found
 
 
