@@ -106,10 +106,20 @@ def test_some_are_turned_and_tinted(rich_scenes: list[Scene]) -> None:
 def test_more_variety_leaves_the_places_alone(training_world: Vocabulary) -> None:
     """With no turns and tints, and with all, the same things stand in the same places."""
     bare = replace(training_world, variety=Variety(places=0, turned=0, tinted=0))
+    full = replace(training_world, variety=Variety(places=0, turned=1, tinted=1))
+    turned = tinted = 0
     for index in range(300):
-        scene = sample_scene(scene_rng(9, index), bare)
+        scene, other = (sample_scene(scene_rng(9, index), world) for world in (bare, full))
         assert not any(asset.turn or asset.tint for asset in scene.placements)
         assert len(scene.placements) <= 4
+        assert scene.background == other.background
+        assert len(scene.placements) == len(other.placements)
+        for one, dressed in zip(scene.placements, other.placements, strict=True):
+            # Sides are drawn after looks.
+            assert replace(dressed, turn=0, tint="", flip=one.flip) == one
+            turned += dressed.turn != 0
+            tinted += dressed.tint != ""
+    assert turned > 100 and tinted > 50
     lone = replace(training_world, variety=Variety(most_assets=1, places=0))
     assert {len(sample_scene(scene_rng(9, i), lone).placements) for i in range(300)} == {1}
 

@@ -22,6 +22,7 @@ from instruct_imagen.data.world.vocabulary import (
     MIN_STYLES,
     MISDRAWN,
     Vocabulary,
+    VocabularyError,
     concept_categories,
     heldout_vocabulary,
     training_vocabulary,
@@ -244,6 +245,11 @@ def test_small_vocabularies(icon_sets: Mapping[str, IconSet]) -> None:
     assert {category_of[concept] for concept in food.concepts} == {"Food & Drink"}
     with pytest.raises(ValueError, match="unknown categories \\['Food'\\]"):
         training_vocabulary(categories=["Food"], sets=icon_sets)
+    with pytest.raises(VocabularyError, match="unknown styles \\['nota'\\]: use some of"):
+        training_vocabulary(styles=("noto", "nota"), sets=icon_sets)
+    for styles in ((), ("openmoji",)):
+        with pytest.raises(VocabularyError, match="concepts is drawn for training in the styles"):
+            training_vocabulary(styles=styles, sets=icon_sets)
     with pytest.raises(ValueError, match="no concept is drawn in 11 styles"):
         training_vocabulary(min_styles=11, sets=icon_sets)
 

@@ -235,7 +235,7 @@ def training_vocabulary(
         sets: The emoji; None reads (and if need be installs) them.
 
     Raises:
-        VocabularyError: Nothing is left, or a category or a source is unknown.
+        VocabularyError: Nothing is left, or a category, a source or a style is unknown.
     """
     held = holdout()
     unknown = set(categories or ()) - set(CATEGORIES)
@@ -243,6 +243,9 @@ def training_vocabulary(
         raise VocabularyError(f"unknown categories {sorted(unknown)}: use some of {CATEGORIES}")
     if set(sources) - set(SOURCES) or "emoji" not in sources:
         raise VocabularyError(f"sources={sources} must be emoji and some of {tuple(SOURCES)}")
+    if set(styles) - set(STYLES):
+        wrong = sorted(set(styles) - set(STYLES))
+        raise VocabularyError(f"unknown styles {wrong}: use some of {STYLES}")
     category_of = concept_categories(sets)
     wanted = set(categories or CATEGORIES)
     found = {}
@@ -257,6 +260,11 @@ def training_vocabulary(
     if not kept:
         raise VocabularyError(f"no concept is drawn in {min_styles} styles of {sorted(wanted)}")
     own = {concept: tuple(s for s in found[concept] if s in styles) for concept in kept}
+    if not any(own.values()):
+        raise VocabularyError(
+            f"none of the {len(kept)} concepts is drawn for training in the styles "
+            f"{list(styles)}: add others of {STYLES} (of which {held.style} is held out)"
+        )
     return Vocabulary((*_pairs(kept, own), *_other_pairs(sources)), faces=_faces(sources, people))
 
 
