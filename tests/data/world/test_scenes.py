@@ -358,6 +358,16 @@ def test_looks_are_named(concept: str, looks: str, wanted: str) -> None:
     assert described(concept, looks) == wanted
 
 
+def test_a_tint_stands_out_from_a_place(training_world: Vocabulary) -> None:
+    vocabulary = replace(training_world, variety=Variety(places=1, turned=0, tinted=1))
+    seen: dict[str, set[str]] = {}
+    for index in range(2000):
+        scene = sample_scene(scene_rng(29, index), vocabulary)
+        tints = {asset.tint for asset in scene.placements} - {""}
+        seen.setdefault(scene.background.place, set()).update(tints)
+    assert {name: set(place.tints) for name, place in PLACES.items()} == seen
+
+
 def test_assets_stand_on_the_ground_of_a_place(training_world: Vocabulary) -> None:
     """What is lowest in its column; its foot is that of the drawing, not of its square."""
     vocabulary = replace(training_world, variety=Variety(places=1, turned=0, tinted=0))

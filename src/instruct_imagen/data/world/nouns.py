@@ -115,7 +115,7 @@ _BODIES = frozenset(
     """
     alien alien-monster anatomical-heart artist astronaut baby baby-angel biting-lip bone boy brain
     breast-feeding bust-in-silhouette busts-in-silhouette call-me-hand child clapping-hands
-    clown-face construction-worker cook cowboy-hat-face crossed-fingers detective ear
+    clown-face construction-worker cook crossed-fingers detective ear
     ear-with-hearing-aid eye eyes factory-worker farmer firefighter flexed-biceps folded-hands foot
     footprints ghost girl goblin guard hand-with-fingers-splayed
     hand-with-index-finger-and-thumb-crossed handshake health-worker heart-hands horse-racing
