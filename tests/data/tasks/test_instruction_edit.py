@@ -28,7 +28,7 @@ from instruct_imagen.data.tasks.instruction_edit import InstructionEdit
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.captions import adjectives
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
-from instruct_imagen.data.world.nouns import described
+from instruct_imagen.data.world.nouns import described, takes_flip
 from instruct_imagen.data.world.places import PLACES
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.scenes import (
@@ -86,10 +86,12 @@ def kind_of(example: Example) -> str:
     (old,), (new,) = before, after
     assert source.placements.index(old) == target.placements.index(new)
     if new.concept != old.concept:
-        assert new == replace(old, concept=new.concept, turn=0, tint="")
+        flip = old.flip and takes_flip(new.concept)
+        assert new == replace(old, concept=new.concept, flip=flip, turn=0, tint="")
         return "replace"
     if new.flip != old.flip:
         assert new == replace(old, flip=not old.flip)
+        assert takes_flip(old.concept)
         return "mirror"
     if new.tint != old.tint:
         assert new == replace(old, tint=new.tint)

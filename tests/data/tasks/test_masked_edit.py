@@ -28,7 +28,7 @@ from instruct_imagen.data.tasks.masked_edit import MaskedEdit
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.captions import adjectives
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
-from instruct_imagen.data.world.nouns import described
+from instruct_imagen.data.world.nouns import described, takes_flip
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.scenes import (
     caption_name,
@@ -192,7 +192,12 @@ def test_one_asset_changes_and_keeps_style_and_place(examples: list[Example]) ->
         assert len({asset.style for asset in (*edit.kept, *edit.changed.placements)}) == 1
         if kind in ("replace", "tint", "move"):
             changes = {
-                "replace": {"concept": edit.new and edit.new.concept, "turn": 0, "tint": ""},
+                "replace": {
+                    "concept": edit.new and edit.new.concept,
+                    "flip": edit.new and edit.old.flip and takes_flip(edit.new.concept),
+                    "turn": 0,
+                    "tint": "",
+                },
                 "tint": {"tint": edit.new and edit.new.tint},
                 "move": {"x": edit.new and edit.new.x, "y": edit.new and edit.new.y},
             }

@@ -11,16 +11,19 @@ from torch.nn.functional import max_pool2d
 
 from instruct_imagen.data.example import Background, Placement, Scene
 from instruct_imagen.data.world.atlas import Atlas
-from instruct_imagen.data.world.captions import WORDS, place_words, tilt_words
+from instruct_imagen.data.world.captions import WORDS, groups, place_words, tilt_words
+from instruct_imagen.data.world.measures import UNKNOWN, measure
 from instruct_imagen.data.world.nouns import caption_name, plural
 from instruct_imagen.data.world.palette import PALETTE, STYLE_NAMES
 from instruct_imagen.data.world.places import PLACES
+from instruct_imagen.data.world.relations import relations
 from instruct_imagen.data.world.scenes import caption, sample_scene, scene_rng
 from instruct_imagen.data.world.sources import STYLES
 from instruct_imagen.data.world.truth import GroundTruth, ground_truth
 from instruct_imagen.data.world.variety import PLAIN, Variety
 from instruct_imagen.data.world.vocabulary import Vocabulary
 from tests.data.world.claims import Claims, Reader, Thing
+from tests.data.world.drawn import scene_on
 
 SEVERAL = Variety(places=0.4, turned=0.15, tinted=0.3)
 SIZE = 64
@@ -180,12 +183,43 @@ def test_few_wordings_for_one_scene(vocabulary: Vocabulary) -> None:
 
 
 def test_a_place_is_not_said_with_what_is_there_too() -> None:
-    """Not "a cactus in a desert with a cactus"."""
+    """Not "a barn in a field with a barn"."""
     for place in PLACES.values():
         assert set(place_words(place.name, "owl")) == set(place.phrases)
-    assert "in a desert with a cactus" in PLACES["desert"].phrases
-    left = place_words("desert", "owl", "cactus")
-    assert left and set(left) == {one for one in PLACES["desert"].phrases if "cactus" not in one}
+    assert "in a field with a barn" in PLACES["farm"].phrases
+    left = place_words("farm", "owl", "barn")
+    assert left and set(left) == {one for one in PLACES["farm"].phrases if "barn" not in one}
+
+
+def test_what_has_no_plural_is_named_once_for_each() -> None:
+    """Two breads are not "some bread"."""
+    for concept, words in (("bread", "some bread"), ("man-dancing", "a man dancing")):
+        assert plural(concept) is None
+        one = Placement(concept=concept, style="noto", x=0.2, y=0.5, scale=0.4)
+        scene = scene_on("white", one, replace(one, x=0.7))
+        assert [(g.indices, g.words) for g in groups(scene)] == [((0,), words), ((1,), words)]
+        told = {caption(scene, scene_rng(8, i), with_style=False) for i in range(40)}
+        assert all(said.count(words) == 2 for said in told)
+
+
+def test_of_unmeasured_drawings_nothing_is_said_that_needs_a_measure(
+    training_world: Vocabulary,
+) -> None:
+    """Neither planned nor told: how far they reach, and what they can carry, is not known."""
+    pairs = [("gryphon", "clip-art"), ("wyvern", "clip-art")]
+    assert {measure(*pair) for pair in pairs} == {UNKNOWN}
+    vocabulary = replace(training_world, variety=Variety(places=0, turned=0, tinted=0))
+    kinds: Counter[str] = Counter()
+    for index in range(600):
+        scene = sample_scene(scene_rng(12, index), vocabulary, assets=pairs)
+        kinds.update(one.kind for one in relations(scene))
+    assert set(kinds) == {"left", "above", "bigger"}
+    # Neither of one that is known and one that is not.
+    far = Placement(concept="owl", style="noto", x=0.5, y=0.45, scale=0.6)
+    near = replace(far, y=0.6, x=0.55)
+    known = {one.kind for one in relations(scene_on("white", far, near))}
+    half = {one.kind for one in relations(scene_on("white", far, replace(near, concept="roc")))}
+    assert known - half == {"behind"}
 
 
 def test_the_style_comes_last_in_drawing(vocabulary: Vocabulary) -> None:

@@ -13,10 +13,11 @@ from PIL import Image
 
 from instruct_imagen.data.example import EDGE_KINDS, Picture, PictureKind, Placement, Scene
 from instruct_imagen.data.world.atlas import Atlas
+from instruct_imagen.data.world.fallback import fallback_atlas
 from instruct_imagen.data.world.looks import dressed
 from instruct_imagen.data.world.looks import tinted as all_tinted
 from instruct_imagen.data.world.looks import turned as all_turned
-from instruct_imagen.data.world.measures import code_of, measure
+from instruct_imagen.data.world.measures import measure
 from instruct_imagen.data.world.relations import shrunk
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.scenes import (
@@ -29,7 +30,7 @@ from instruct_imagen.data.world.scenes import (
 )
 from instruct_imagen.data.world.sources import IconSet
 from instruct_imagen.data.world.variety import Variety
-from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
+from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary, world_concepts
 from tests.data.world.drawn import pixels_of, scene_on, scenes_of
 
 KINDS = get_args(PictureKind)
@@ -139,13 +140,23 @@ def test_a_tinted_drawing_looks_like_its_colour(icon_sets: Mapping[str, IconSet]
 
 
 def test_measures_are_those_of_the_drawings(icon_sets: Mapping[str, IconSet], atlas: Atlas) -> None:
-    """The committed table is what the installed artwork gives."""
+    """The whole committed table is what the installed artwork and our own drawings give."""
     from instruct_imagen.data.world import measures
 
     styles, rows = measures._table()
+    drawn = world_concepts(icon_sets)
+    pairs = [(concept, style) for concept in drawn for style in drawn[concept]]
+    every, own = Atlas.build(pairs, sets=icon_sets), fallback_atlas()
+    found = measures.table_of(
+        Atlas(
+            pairs=(*every.pairs, *own.pairs),
+            sprites=np.concatenate([every.sprites, own.sprites]),
+            sources={},
+        )
+    )
+    assert found["styles"] == styles
+    assert found["drawings"] == rows
     for row, (concept, style) in enumerate(atlas.pairs):
-        start = 4 * styles.index(style)
-        assert rows[concept][start : start + 4] == code_of(atlas.sprites[row]), (concept, style)
         known = measure(concept, style)
         solid = atlas.sprites[row][3] >= 128
         ys, xs = np.nonzero(solid)

@@ -9,9 +9,12 @@ import torch
 from instruct_imagen.data.example import Background, Picture, Placement, Scene
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.fallback import fallback_atlas
+from instruct_imagen.data.world.holdout import named_like_heldout
+from instruct_imagen.data.world.palette import NEAR, TINTS
 from instruct_imagen.data.world.places import (
     _KEPT_BYTES,
     PLACES,
+    VARIANTS,
     _kept,
     draw_place,
     place_phrases,
@@ -22,7 +25,7 @@ from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.scenes import DARK_COLOURS, PALETTE, scene_rng
 from tests.data.world.drawn import pixels_of, scene_on
 
-EVERY = [(name, variant) for name, place in PLACES.items() for variant in range(place.variants)]
+EVERY = [(name, variant) for name, place in PLACES.items() for variant in range(VARIANTS)]
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
@@ -45,10 +48,9 @@ def star(**more: float) -> Placement:
 
 
 def test_there_are_enough_places() -> None:
-    assert len(PLACES) >= 14
+    assert len(PLACES) >= 14 and VARIANTS >= 6
     for name, place in PLACES.items():
         assert place.name == name
-        assert place.variants >= 6
         assert 0 < place.ground <= 1
 
 
@@ -73,8 +75,8 @@ def test_shapes_are_colours_and_corners() -> None:
 
 
 def test_variants_differ() -> None:
-    for name, place in PLACES.items():
-        drawn = [draw_place(name, variant, 32).astype(int) for variant in range(place.variants)]
+    for name in PLACES:
+        drawn = [draw_place(name, variant, 32).astype(int) for variant in range(VARIANTS)]
         for index, one in enumerate(drawn):
             for other in drawn[:index]:
                 assert np.abs(one - other).mean() > 2, name
@@ -160,7 +162,29 @@ def test_phrases_are_of_one_place_each() -> None:
         for phrase in phrases:
             assert phrase == phrase.strip(" .,") and phrase[0].islower()
             first = phrase.split()[0]
-            assert first in {"at", "on", "in", "under", "before", "among", "out", "underwater"}
+            assert first in {
+                "at", "on", "in", "under", "beneath", "before", "among", "out", "underwater"
+            }  # fmt: skip
+
+
+def test_nothing_held_out_is_named() -> None:
+    """Word by word, be it in a wording, or in the name that is the key of a place."""
+    assert named_like_heldout("under-the-moon")  # it can be found within a phrase
+    for name, place in PLACES.items():
+        for words in (name, *place.phrases):
+            assert not named_like_heldout(words.replace(" ", "-")), words
+
+
+def test_tints_stand_out_from_every_drawing() -> None:
+    for name, place in PLACES.items():
+        shares = {tint: 0.0 for tint in TINTS}
+        for variant in range(VARIANTS):
+            pixels = draw_place(name, variant, 32).astype(int)
+            for tint in TINTS:
+                near = ((pixels - np.array(PALETTE[tint])) ** 2).sum(-1) < NEAR**2
+                shares[tint] = max(shares[tint], near.mean())
+        assert len(place.tints) >= 2
+        assert place.tints == tuple(tint for tint in TINTS if shares[tint] <= 0.5), (name, shares)
 
 
 # --- sampling ----------------------------------------------------------------------------------
@@ -221,8 +245,8 @@ def test_depth_begins_at_the_horizon(own: Atlas) -> None:
 
 def test_the_horizon_is_where_it_is_drawn() -> None:
     """Above it is the sky (or a wall), below it the ground: rows there look unlike."""
-    for name in ("beach", "sea", "street", "room", "table", "kitchen"):
-        for variant in range(PLACES[name].variants):
+    for name in ("beach", "sea", "pier", "street", "room", "table", "kitchen"):
+        for variant in range(VARIANTS):
             rows = draw_place(name, variant, 64).astype(int)
             line = round(PLACES[name].ground * 64)
             step = np.abs(rows[line + 2] - rows[line - 2]).max(axis=1)

@@ -19,6 +19,7 @@ from instruct_imagen.data.world.nouns import (
     described,
     is_colour_of,
     takes_colour,
+    takes_flip,
     takes_turn,
 )
 from instruct_imagen.data.world.places import PLACES
@@ -61,6 +62,7 @@ def test_one_asset_or_two(scenes: list[Scene]) -> None:
     assert abs(counts[2] / COUNT - 0.25) < 0.03
     flipped = np.mean([asset.flip for scene in scenes for asset in scene.placements])
     assert abs(flipped - 0.25) < 0.03
+    assert all(takes_flip(one.concept) for scene in scenes for one in scene.placements if one.flip)
     assert not any(asset.turn or asset.tint for scene in scenes for asset in scene.placements)
 
 
@@ -104,10 +106,20 @@ def test_some_are_turned_and_tinted(rich_scenes: list[Scene]) -> None:
 def test_more_variety_leaves_the_places_alone(training_world: Vocabulary) -> None:
     """With no turns and tints, and with all, the same things stand in the same places."""
     bare = replace(training_world, variety=Variety(places=0, turned=0, tinted=0))
+    full = replace(training_world, variety=Variety(places=0, turned=1, tinted=1))
+    turned = tinted = 0
     for index in range(300):
-        scene = sample_scene(scene_rng(9, index), bare)
+        scene, other = (sample_scene(scene_rng(9, index), world) for world in (bare, full))
         assert not any(asset.turn or asset.tint for asset in scene.placements)
         assert len(scene.placements) <= 4
+        assert scene.background == other.background
+        assert len(scene.placements) == len(other.placements)
+        for one, dressed in zip(scene.placements, other.placements, strict=True):
+            # Sides are drawn after looks.
+            assert replace(dressed, turn=0, tint="", flip=one.flip) == one
+            turned += dressed.turn != 0
+            tinted += dressed.tint != ""
+    assert turned > 100 and tinted > 50
     lone = replace(training_world, variety=Variety(most_assets=1, places=0))
     assert {len(sample_scene(scene_rng(9, i), lone).placements) for i in range(300)} == {1}
 
@@ -344,6 +356,16 @@ def test_a_coloured_thing_is_not_called_as_another_is(training_world: Vocabulary
 )
 def test_looks_are_named(concept: str, looks: str, wanted: str) -> None:
     assert described(concept, looks) == wanted
+
+
+def test_a_tint_stands_out_from_a_place(training_world: Vocabulary) -> None:
+    vocabulary = replace(training_world, variety=Variety(places=1, turned=0, tinted=1))
+    seen: dict[str, set[str]] = {}
+    for index in range(2000):
+        scene = sample_scene(scene_rng(29, index), vocabulary)
+        tints = {asset.tint for asset in scene.placements} - {""}
+        seen.setdefault(scene.background.place, set()).update(tints)
+    assert {name: set(place.tints) for name, place in PLACES.items()} == seen
 
 
 def test_assets_stand_on_the_ground_of_a_place(training_world: Vocabulary) -> None:

@@ -21,7 +21,6 @@ from instruct_imagen.data.example import (
 from instruct_imagen.data.tasks.base import pick, pick_other, retry
 from instruct_imagen.data.tasks.edit_words import edit_words
 from instruct_imagen.data.world.nouns import is_colour_of
-from instruct_imagen.data.world.palette import tints_on
 from instruct_imagen.data.world.relations import relations
 from instruct_imagen.data.world.scenes import (
     can_be_tinted,
@@ -31,6 +30,8 @@ from instruct_imagen.data.world.scenes import (
     sample_assets,
     sample_background,
     sample_scene,
+    takes_flip,
+    tints_against,
 )
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def replacing(scene: Scene, index: int, concept: str) -> Edit:
 
     It is upright and in its own colours: what is not said is not there.
     """
-    return _changed(scene, index, concept=concept, turn=0, tint="")
+    flip = scene.placements[index].flip and takes_flip(concept)
+    return _changed(scene, index, concept=concept, flip=flip, turn=0, tint="")
 
 
 def removing(scene: Scene, index: int) -> Edit:
@@ -182,19 +184,24 @@ def draw_recolouring(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
         found = sample_background(rng, styles, places=vocabulary.variety.places)
         # Another drawing of the same place could not be asked for in words.
         same = found == scene.background or (found.place and found.place == scene.background.place)
-        return None if same or not tints <= set(tints_on(found.colours)) else found
+        return None if same or not tints <= set(tints_against(found)) else found
 
     return recolouring(scene, retry(draw, "other background"))
 
 
 def draw_mirroring(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
-    """A scene of which an asset is mirrored; the names of others differ. It stands upright."""
+    """A scene of which an asset is mirrored; the names of others differ. It stands upright.
+
+    Its name says no side, which would be untrue then.
+    """
 
     def draw() -> Edit | None:
         scene = sample_scene(rng, vocabulary)
-        edit = mirroring(scene, int(rng.random() * len(scene.placements)))
+        index = int(rng.random() * len(scene.placements))
+        asset, edit = scene.placements[index], mirroring(scene, index)
         # Of a tilted one, the tilt would seem to have to be mirrored too.
-        return edit if _told_apart(edit) and edit.old is not None and not edit.old.turn else None
+        mirrored = takes_flip(asset.concept) and not asset.turn
+        return edit if mirrored and _told_apart(edit) else None
 
     return retry(draw, "scene whose assets have different names")
 
@@ -210,7 +217,7 @@ def draw_tinting(rng: np.random.Generator, vocabulary: Vocabulary) -> Edit:
             return None
         tints = [
             tint
-            for tint in tints_on(scene.background.colours)
+            for tint in tints_against(scene.background)
             if tint != asset.tint and is_colour_of(tint, asset.concept)
         ]
         edit = tinting(scene, index, pick(rng, tints)) if tints else None

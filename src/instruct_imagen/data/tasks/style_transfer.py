@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from instruct_imagen.data.example import Example, ExampleReference, Picture, Scene
 from instruct_imagen.data.tasks.base import fill, load_templates, marker, pick, pick_other, retry
 from instruct_imagen.data.tasks.styled import STYLE_WORDS
-from instruct_imagen.data.world.palette import tints_on
 from instruct_imagen.data.world.relations import Relation, relations
 from instruct_imagen.data.world.scenes import (
     can_be_tinted,
     sample_background,
     sample_count,
     sample_scene,
+    tints_against,
 )
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _content(
             break
     # The background has to suit both: some styles would be lost on a dark one.
     background = sample_background(rng, (before, after), places=places)
-    tints = tints_on(background.colours)
+    tints = tints_against(background)
     return Scene(
         background=background,
         placements=tuple(

@@ -30,6 +30,7 @@ from instruct_imagen.data.world.scenes import (
     caption_name,
     sample_others,
     sample_scene,
+    takes_flip,
 )
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def portrait(
         concept: What is shown.
         style: How it is drawn.
         avoid: Colours that the background must not have.
-        flip: Whether it is mirrored.
+        flip: Whether it is mirrored, where its name allows that.
         tint: Its colour, from which that of the background is told apart; empty for its own.
     """
     if tint:
@@ -109,7 +110,7 @@ def portrait(
         x=0.5 + room * (rng.random() - 0.5),
         y=0.5 + room * (rng.random() - 0.5),
         scale=scale,
-        flip=flip,
+        flip=flip and takes_flip(concept),
         tint=tint,
     )
     background = Background(kind="plain", colours=(colour,))

@@ -80,7 +80,10 @@ def adjectives(asset: Placement) -> str:
 
 
 def groups(scene: Scene) -> list[Group]:
-    """What a caption names: assets of one kind and look are counted together."""
+    """What a caption names: assets of one kind and look are counted together.
+
+    What has no plural is named once for each: "some bread and some bread".
+    """
     members: dict[tuple[str, str], list[int]] = {}
     for index, asset in enumerate(scene.placements):
         members.setdefault((asset.concept, adjectives(asset)), []).append(index)
@@ -91,7 +94,7 @@ def groups(scene: Scene) -> list[Group]:
             words = " ".join(w for w in (_NUMBERS[len(indices)], looks, several) if w)
             found.append(Group(tuple(indices), words))
         else:
-            found.append(Group(tuple(indices), described(concept, looks)))
+            found += [Group((index,), described(concept, looks)) for index in indices]
     return found
 
 
@@ -146,7 +149,7 @@ def background_words(scene: Scene, rng: np.random.Generator) -> str:
 def place_words(place: str, *concepts: str) -> tuple[str, ...]:
     """Wordings of a place, without those that name one of `concepts` too, if others are left.
 
-    Not "a cactus in a desert with a cactus": which one would be meant?
+    Not "a barn in a field with a barn": which one would be meant?
     """
     from .places import place_phrases
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .measures import measure
+from .chance import between
+from .measures import UNKNOWN, measure
 from .palette import DARK_INK_STYLES
 from .vocabulary import Pair
 
@@ -104,11 +105,6 @@ def grounded(
     return [spot for column in lowered for spot in column]
 
 
-def between(rng: np.random.Generator, low: float, high: float) -> float:
-    """Drawn evenly."""
-    return low + (high - low) * rng.random()
-
-
 def by_foot(spots: list[Spot]) -> list[Spot]:
     """The lower one stands nearer, as on the ground, and is drawn last."""
     return sorted(spots, key=lambda spot: spot.foot)
@@ -199,14 +195,17 @@ def _stack(
 
 
 def _behind(rng: np.random.Generator, assets: Sequence[Pair]) -> list[Spot] | None:
-    """One covers a part of the other, which stands a little farther away; None for black ink.
+    """One covers a part of the other, which stands a little farther away.
 
-    Nobody could tell which of two black shapes is in front.
+    None for black ink, of which nobody could tell which shape is in front, and for drawings of
+    which it is not known how far they reach.
     """
     if assets[0][1] in DARK_INK_STYLES:
         return None
     rear = int(rng.random() * 2)
     back, front = measure(*assets[rear]), measure(*assets[1 - rear])
+    if UNKNOWN in (back, front):
+        return None
     scales = between(rng, *_REAR), between(rng, *_FRONT)
     wide = scales[0] * back.width, scales[1] * front.width
     across = (wide[0] + wide[1]) / 2 - between(rng, *_HIDDEN_WIDTH) * min(wide)

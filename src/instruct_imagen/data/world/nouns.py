@@ -99,8 +99,36 @@ _IRREGULAR = {
 # What follows one of these belongs to the noun before it: "faces with tears of joy".
 _AFTER_NOUN = re.compile(r" (?:with|without|of|in|on|at|behind|over|decreasing|increasing)\b")
 _COLOURS = frozenset(word for name in PALETTE for word in name.split()) | {"grey", "gold", "silver"}
-_OTHER_NAMES = frozenset({"brown mushroom", "red envelope"})  # what is called so is another thing
-_TURNED_ALREADY = frozenset({"tilted", "upside", "horizontally", "vertically"})
+# What is called so, or looks so, is another thing; the last one is the held-out green book.
+_OTHER_NAMES = frozenset({"brown mushroom", "red envelope", "green closed book"})
+# Names that say which way their drawing faces or leans: mirrored, it is that of another name.
+_SIDED = frozenset(
+    """
+    left right leftwards rightwards clockwise anticlockwise counterclockwise waxing waning quarter
+    increasing decreasing
+    """.split()  # noqa: SIM905
+)
+_TURNED_ALREADY = _SIDED | {"tilted", "upside", "horizontally", "vertically", "up", "down"}
+# Category "People & Body" and fantasy people: a name is one of these, or begins with _PEOPLE.
+_PEOPLE = re.compile(r"^(man|men|woman|women|person|people|pregnant|mrs|mx)(-|$)")
+_BODIES = frozenset(
+    """
+    alien alien-monster anatomical-heart artist astronaut baby baby-angel biting-lip bone boy brain
+    breast-feeding bust-in-silhouette busts-in-silhouette call-me-hand child clapping-hands
+    clown-face construction-worker cook crossed-fingers detective ear
+    ear-with-hearing-aid eye eyes factory-worker farmer firefighter flexed-biceps folded-hands foot
+    footprints ghost girl goblin guard hand-with-fingers-splayed
+    hand-with-index-finger-and-thumb-crossed handshake health-worker heart-hands horse-racing
+    index-pointing-at-the-viewer index-pointing-up judge left-facing-fist leftwards-hand
+    leftwards-pushing-hand leg love-you-gesture lungs mechanic mechanical-arm mechanical-leg mouth
+    nail-polish ninja nose office-worker ogre ok-hand old-man old-woman older-person oncoming-fist
+    open-hands palm-down-hand palm-up-hand palms-up-together pilot pinched-fingers pinching-hand
+    police-officer prince princess raised-back-of-hand raised-fist raised-hand raising-hands
+    right-facing-fist rightwards-hand rightwards-pushing-hand santa-claus scientist selfie
+    sign-of-the-horns singer skier snowboarder speaking-head student teacher technologist
+    thumbs-down thumbs-up tongue tooth troll victory-hand vulcan-salute waving-hand writing-hand
+    """.split()  # noqa: SIM905
+)
 
 
 def caption_name(concept: str) -> str:
@@ -164,8 +192,13 @@ def _plural_noun(noun: str) -> str:
 
 @cache
 def takes_colour(concept: str) -> bool:
-    """Whether "a blue …" can be said: not of names, nor of what has a colour in its name."""
-    return concept not in _BARE | _THE and not set(concept.split("-")) & _COLOURS
+    """Whether "a blue …" can be said.
+
+    Not of names, nor of what has a colour in its name, nor of people and parts of them.
+    """
+    if concept in _BARE | _THE | _BODIES or _PEOPLE.search(concept):
+        return False
+    return not set(concept.split("-")) & _COLOURS
 
 
 @cache
@@ -178,7 +211,17 @@ def is_colour_of(tint: str, concept: str) -> bool:
 def takes_turn(concept: str) -> bool:
     """Whether "a tilted …" can be said: of things, not of "some fire" or "tennis"."""
     named = concept in _PLURALS or concept not in _BARE | _THE | _MASS
+    # Upside-down, a thumb that is up is one that is down.
     return named and not set(concept.split("-")) & _TURNED_ALREADY
+
+
+@cache
+def takes_flip(concept: str) -> bool:
+    """Whether its drawing may be mirrored: not where the name says a side.
+
+    A mirrored "waxing crescent moon" is a waning one, and "chart increasing" one that is held out.
+    """
+    return not set(concept.split("-")) & _SIDED
 
 
 @cache

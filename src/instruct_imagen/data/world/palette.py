@@ -37,7 +37,7 @@ STYLE_NAMES: dict[str, str] = {
     "emojione-v1": "glossy emojione style",
     "emojione-monotone": "black ink style",
     "fxemoji": "simple firefox style",
-    "fluent-emoji": "glossy 3D fluent style",
+    "fluent-emoji": "glossy gradient fluent style",
     "photograph": "photographic style",
     "clip-art": "clip art style",
     "dicebear-adventurer": "dicebear adventurer style",
@@ -55,7 +55,8 @@ TINTS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
 UNTINTED_STYLES = DARK_INK_STYLES | {"outline"}
 """Styles without areas that could have a colour."""
 
-_NEAR = 130  # distance in sRGB from which colours are told apart
+NEAR = 130
+"""Distance in sRGB from which colours are told apart."""
 
 
 @cache
@@ -64,6 +65,6 @@ def tints_on(colours: tuple[str, ...]) -> tuple[str, ...]:
 
     def far(first: str, second: str) -> bool:
         pairs = zip(PALETTE[first], PALETTE[second], strict=True)
-        return sum((one - other) ** 2 for one, other in pairs) >= _NEAR**2
+        return sum((one - other) ** 2 for one, other in pairs) >= NEAR**2
 
     return tuple(tint for tint in TINTS if all(far(tint, colour) for colour in colours))

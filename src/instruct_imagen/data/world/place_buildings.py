@@ -1,16 +1,19 @@
-"""Places that people built, each drawn by one function, in the manner of `place_landscapes`."""
+"""Places that people built, each drawn by one function, in the manner of `place_landscapes`.
+
+Of what is held out as a concept, a street has no houses, a room no framed picture and a table no
+plate.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from .chance import between
 from .place_shapes import (
     Shapes,
     at_side,
     band,
-    between,
     block,
-    clouds,
     disc,
     polygon,
     shade,
@@ -23,15 +26,15 @@ _WALLS = ("#d9cdbd", "#c6d2d4", "#d3c6cf", "#cfd4bd", "#e0d2c0", "#c9cbd8")
 
 
 def street(rng: np.random.Generator, look: int) -> Shapes:
-    """A road that runs away from us between houses."""
+    """A road that runs away from us between buildings with flat roofs and shops below."""
     air = ("#cfe1ea", "#ebdfd2", "#d9e2e4", "#dcdae6")[look % 4]
-    found = [*sky(air, 0.55), *clouds(rng, shade(air, 18), 1 + look % 2, 0.08, 0.2)]
+    found = sky(air, 0.55)
     x, number = -0.04, look
     while x < 1.0:
         width = between(rng, 0.17, 0.26)
         middle = abs(x + width / 2 - 0.5)
         top = 0.42 - 0.5 * middle - between(rng, 0.0, 0.06)
-        found += _house(x, top, x + width, 0.62, number)
+        found += _building(x, top, x + width, 0.62, number)
         x, number = x + width, number + 1
     found += [
         band("#c9c4bb", 0.6),
@@ -51,28 +54,30 @@ def street(rng: np.random.Generator, look: int) -> Shapes:
     return found + tree(at_side(rng, 0.06, 0.12), 0.74, 0.3, "#9db38c", "#9a8670")
 
 
-def _house(left: float, top: float, right: float, foot: float, number: int) -> Shapes:
+def _building(left: float, top: float, right: float, foot: float, number: int) -> Shapes:
     wall = ("#cfb09a", "#d8c8a2", "#b3bdb2", "#c4a3a0", "#b1b9c6")[number % 5]
-    roof, width = shade(wall, -38), right - left
-    found = [block(wall, left, top, right, foot)]
-    if number % 2:
-        found.append(polygon(roof, (left, top), (right, top), ((left + right) / 2, top - 0.12)))
-    else:
-        found.append(block(roof, left, top - 0.03, right, top))
-    for row in range(2):
-        for column in (0.2, 0.6):
-            x, y = left + column * width, top + 0.05 + 0.13 * row
-            if y + 0.08 < foot:
-                found.append(block(shade(wall, 26), x, y, x + 0.22 * width, y + 0.08))
-    return found
+    dark, width = shade(wall, -38), right - left
+    top -= 0.1 * (number % 2)
+    found = [block(wall, left, top, right, foot), block(dark, left, top - 0.025, right, top)]
+    y = top + 0.035
+    while y + 0.2 < foot:
+        for column in (0.12, 0.42, 0.72):
+            x = left + column * width
+            found.append(block(shade(wall, 26), x, y, x + 0.16 * width, y + 0.055))
+        y += 0.09
+    # A shop: a wide pane under an awning.
+    awning, rim = ("#c98f80", "#8fa6b8", "#a3b38c")[number % 3], foot - 0.1
+    return [
+        *found,
+        block("#94a6b0", left + 0.1 * width, rim, right - 0.1 * width, foot),
+        block(awning, left + 0.05 * width, rim - 0.04, right - 0.05 * width, rim),
+    ]
 
 
 def city(rng: np.random.Generator, look: int) -> Shapes:
     """Towers with lit windows under a dark sky."""
     air = ("#2f3654", "#38324f", "#2a3d50", "#40384f")[look % 4]
     found = [band(shade(air, 9 * one), 0.25 * one) for one in range(4)]
-    x = at_side(rng, 0.2, 0.4)
-    found.append(disc("#d9d2b8", x, between(rng, 0.1, 0.16), 0.055))
     for depth in range(2):
         colour, count = shade(air, (4, -14)[depth]), (7, 5)[depth]
         for number in range(count):
@@ -151,7 +156,7 @@ def _window(x: float, y: float, half: float, air: str, frame: str) -> Shapes:
 
 
 def room(rng: np.random.Generator, look: int) -> Shapes:
-    """A wall with a window and a picture, a floor with a rug, a lamp or a plant."""
+    """A wall with a window and a shelf, a floor with a rug, a lamp or a plant."""
     wall = _WALLS[look % 6]
     floor = ("#b7977a", "#c0a284", "#a78c78")[(look + look // 6) % 3]
     rug = ("#aca18c", "#b5999a", "#a39a9c")[(look + look // 3) % 3]
@@ -164,12 +169,33 @@ def room(rng: np.random.Generator, look: int) -> Shapes:
         *_window(x, between(rng, 0.26, 0.33), between(rng, 0.14, 0.19), "#cfe2ea", "#f0ebe2"),
         disc(rug, between(rng, 0.36, 0.64), 0.87, between(rng, 0.3, 0.42), 0.09),
     ]
-    other, high = 1 - x, between(rng, 0.08, 0.14)
-    frame = block("#a58b72", other - 0.1, 0.26 - high, other + 0.1, 0.26 + high)
-    colour = ("#d9c5a4", "#b9c9c0", "#cdb6c0")[look % 3]
-    inside = block(colour, other - 0.08, 0.28 - high, other + 0.08, 0.24 + high)
+    other, board = 1 - x, between(rng, 0.26, 0.36)
     edge = 0.09 if other < 0.5 else 0.91
-    return [*found, frame, inside, *(_plant if look % 2 else _lamp)(edge, 0.82)]
+    found += _shelf(other, board, 0.13, look)
+    return [*found, *(_plant if look % 2 else _lamp)(edge, 0.82)]
+
+
+def _shelf(x: float, board: float, half: float, look: int) -> Shapes:
+    """A board on the wall with a box, a vase and a bowl."""
+    box, vase, bowl = (
+        ("#b9c9c0", "#c4a08a", "#e2d6c2"),
+        ("#cdb6c0", "#a9b79c", "#ded2b8"),
+        ("#d9c5a4", "#a6b0bc", "#cdb2a0"),
+    )[look % 3]
+    left, right = x - 0.55 * half, x + 0.55 * half
+    return [
+        block("#a58b72", x - half, board, x + half, board + 0.025),
+        block(box, left - 0.035, board - 0.07, left + 0.035, board),
+        disc(vase, x, board - 0.035, 0.026, 0.04),
+        block(vase, x - 0.011, board - 0.12, x + 0.011, board - 0.04),
+        polygon(
+            bowl,
+            (right - 0.045, board - 0.05),
+            (right + 0.045, board - 0.05),
+            (right + 0.02, board),
+            (right - 0.02, board),
+        ),
+    ]
 
 
 def _lamp(x: float, foot: float) -> Shapes:
@@ -210,10 +236,7 @@ def table(rng: np.random.Generator, look: int) -> Shapes:
     if look % 2:
         found += _window(x, 0.17, 0.14, "#cfe2ea", "#f0ebe2")
     else:
-        found += [
-            block("#a58b72", x - 0.13, 0.06, x + 0.13, 0.28),
-            block("#d9cdb4", x - 0.11, 0.08, x + 0.11, 0.26),
-        ]
+        found += _shelf(x, 0.22, 0.15, look)
     top = [(0.08, 0.5), (0.92, 0.5), (1.06, 0.88), (-0.06, 0.88)]
     front = [(-0.06, 0.88), (1.06, 0.88), (1.06, 0.95), (-0.06, 0.95)]
     found += [
@@ -234,11 +257,12 @@ def table(rng: np.random.Generator, look: int) -> Shapes:
                 (near - 0.008, 0.88),
             )
         )
-    side = 1 - x
+    side, mat = 1 - x, ("#e6ddd0", "#cfd6cc", "#dcc9c4")[look % 3]
     return [
         *found,
-        disc("#e6ddd0", side, 0.6, 0.1, 0.035),
-        disc("#d5cabb", side, 0.597, 0.07, 0.022),
+        polygon(
+            mat, (side - 0.1, 0.56), (side + 0.1, 0.56), (side + 0.13, 0.66), (side - 0.13, 0.66)
+        ),
     ]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .place_shapes import Shapes, at_side, band, between, disc, polygon, shade, spread
+from .chance import between
+from .place_shapes import Shapes, at_side, band, disc, polygon, shade, spread
 
 
 def underwater(rng: np.random.Generator, look: int) -> Shapes:

@@ -2,20 +2,20 @@
 
 Drawings are flat, calm and muted, so that assets in front stay readable in small pictures. What
 tells a place apart is wide or near a border, where assets seldom hide it, and only a few of its
-lines (a horizon, a house) are steps that an edge map shows.
+lines (a horizon, a barn) are steps that an edge map shows. Nothing that is held out as a concept
+is drawn: skies have neither clouds nor a moon.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from .chance import between
 from .place_shapes import (
     Shapes,
     at_side,
     band,
-    between,
     block,
-    clouds,
     disc,
     fir,
     polygon,
@@ -34,10 +34,10 @@ def beach(rng: np.random.Generator, look: int) -> Shapes:
         ("#d2e6e8", "#7fbcb8", "#f0e4c6"),
         ("#dcd4e6", "#93a4c8", "#e8d4b4"),
     )[look % 4]
+    air, sea, sand = (shade(colour, -6 * (look // 4)) for colour in (air, sea, sand))
     middle = between(rng, 0.2, 0.8)
     found = [
         *sky(air, 0.4),
-        *clouds(rng, shade(air, 22), 1 + look % 3, 0.1, 0.28),
         band(sea, 0.4),
         band(shade(sea, 10), 0.5),
         disc("#dfe9e6", middle, 1.0, 1.1, 0.415),
@@ -88,7 +88,8 @@ def sea(rng: np.random.Generator, look: int) -> Shapes:
         ("#d3e4e2", "#76adb4"),
         ("#d9dcea", "#8397c2"),
     )[look % 4]
-    found = [*sky(air, 0.36), *clouds(rng, shade(air, 20), 1 + look % 3, 0.08, 0.26)]
+    air, water = (shade(colour, -5 * (look // 4)) for colour in (air, water))
+    found = sky(air, 0.36)
     x = at_side(rng, 0.1, 0.24)
     for depth in range(4):
         top = (0.36, 0.46, 0.6, 0.78)[depth]
@@ -110,55 +111,48 @@ def sea(rng: np.random.Generator, look: int) -> Shapes:
     return found
 
 
-def desert(rng: np.random.Generator, look: int) -> Shapes:
-    """Dunes one before another, a cactus at one side, a pale sun."""
-    air, sand = (
-        ("#d9e4e2", "#e6cb98"),
-        ("#f1dfc6", "#dcb78a"),
-        ("#e6e2d2", "#eed6a6"),
-        ("#ecd3c4", "#d9ab88"),
+def pier(rng: np.random.Generator, look: int) -> Shapes:
+    """Planks that run towards us from the edge of a pier, with posts, before a bay with hills."""
+    air, water, wood = (
+        ("#cfe1ea", "#84b0c4", "#c2a684"),
+        ("#eedfce", "#93adbc", "#b59a80"),
+        ("#d5e5e2", "#7db4b4", "#cbb38e"),
+        ("#dfd9e8", "#8ba0c4", "#b8a08c"),
     )[look % 4]
-    found = [*sky(air, 0.5), disc(shade(air, 22), at_side(rng, 0.15, 0.35), 0.16, 0.08)]
+    found = sky(air, 0.32)
+    for x in spread(rng, 3, -0.1, 1.1):
+        found.append(disc(("#a9bda4", "#b1bb9c")[look // 4 % 2], x, 0.34, 0.3, 0.1))
     for depth in range(3):
-        colour = shade(sand, 9 * depth - 14)
-        horizon, foot = ((0.5, 0.6), (0.6, 0.78), (0.78, 1.02))[depth]
-        for x in spread(rng, 2, -0.15, 1.15):
-            top = horizon - between(rng, 0.0, 0.08)
-            found += _dune(x, top, foot, between(rng, 0.5, 0.7), colour)
-        found.append(band(colour, foot))
-    return found + _cactus(at_side(rng), 0.86, between(rng, 0.34, 0.46))
+        colour, top = shade(water, -6 * depth), (0.32, 0.37, 0.44)[depth]
+        found.append(band(colour, top))
+        for crest in spread(rng, 4):
+            found.append(disc(shade(colour, 26), crest, top + 0.025, 0.05 + 0.02 * depth, 0.007))
+    found += [band(shade(wood, -46), 0.5, 0.545), band(wood, 0.53)]
+    goal = between(rng, 0.35, 0.65)
+    for plank in range(-9, 10):
+        far, near = goal + 0.11 * plank, goal + 0.3 * plank
+        gap = polygon(
+            shade(wood, -16),
+            (far - 0.004, 0.53),
+            (far + 0.004, 0.53),
+            (near + 0.01, 1.01),
+            (near - 0.01, 1.01),
+        )
+        found.append(gap)
+    for x in (*spread(rng, 1, 0.03, 0.22), *spread(rng, 1, 0.78, 0.97)):
+        found += _post(x, 0.6, between(rng, 0.2, 0.28), shade(wood, -34))
+    return found
 
 
-def _dune(x: float, top: float, foot: float, half: float, colour: str) -> Shapes:
-    """A long slope to the left and a short one in shadow, both hollow, to a crest."""
-    slope = ((1.0, 0.0), (0.7, 0.12), (0.4, 0.36), (0.2, 0.66), (0.08, 0.9), (0.0, 1.0))
-    height = foot - top
-    left = [(x - half * along, foot - height * up) for along, up in slope]
-    right = [(x + 0.8 * half * along, foot - height * up) for along, up in reversed(slope)]
-    crest = [(x + 0.25 * half, foot), (x + 0.02 * half, foot - 0.5 * height)]
+def _post(x: float, foot: float, height: float, colour: str) -> Shapes:
+    """A round post that ships are tied to, with two turns of rope."""
+    top, rope = foot - height, foot - 0.6 * height
     return [
-        polygon(colour, *left, *right),
-        polygon(shade(colour, -13), *right, *crest),
-    ]
-
-
-def _cactus(x: float, foot: float, height: float) -> Shapes:
-    colour, top = "#8fa983", foot - height
-    found = []
-    for left, right, high, low in (
-        (-0.04, 0.04, top, foot),
-        (-0.13, -0.08, top + 0.12, foot - 0.14),
-        (0.08, 0.13, top + 0.07, foot - 0.18),
-    ):
-        half = (right - left) / 2
-        found += [
-            block(colour, x + left, high, x + right, low),
-            disc(colour, x + left + half, high, half),
-        ]
-    return [
-        *found,
-        block(colour, x - 0.13, foot - 0.18, x, foot - 0.14),
-        block(colour, x, foot - 0.22, x + 0.13, foot - 0.18),
+        disc(colour, x, foot, 0.045, 0.014),
+        block(colour, x - 0.045, top, x + 0.045, foot),
+        disc(shade(colour, 22), x, top, 0.045, 0.014),
+        block("#ddd2ba", x - 0.052, rope, x + 0.052, rope + 0.02),
+        block("#ddd2ba", x - 0.052, rope + 0.03, x + 0.052, rope + 0.05),
     ]
 
 
@@ -197,14 +191,14 @@ def _snowy_fir(x: float, foot: float, height: float) -> Shapes:
 
 
 def meadow(rng: np.random.Generator, look: int) -> Shapes:
-    """Green hills with flowers below a sky with clouds."""
+    """Green hills below a sky, flowers in front; none is yellow, as the held-out sunflower is."""
     air, grass = (
         ("#c9e0ec", "#a9c98f"),
         ("#dbe6ea", "#9dbf8e"),
         ("#efe1cf", "#b4c288"),
         ("#cfe2f0", "#b3d08c"),
     )[look % 4]
-    found = [*sky(air, 0.52), *clouds(rng, shade(air, 22), 2 + look % 2, 0.1, 0.3)]
+    found = sky(air, 0.52)
     for x in spread(rng, 2, -0.1, 1.1):
         found.append(disc(shade(grass, 8), x, 1.0, 0.6, 0.5 + 0.05 * rng.random()))
     found += [
@@ -214,7 +208,7 @@ def meadow(rng: np.random.Generator, look: int) -> Shapes:
     ]
     if look % 3 != 1:
         found += tree(at_side(rng, 0.1, 0.2), 0.66, 0.36, shade(grass, -36), "#a58a6c")
-    colours = ("#f3ead8", "#ecd790", "#e3b3bf", "#cbb6dc")
+    colours = ("#f3ead8", "#e7c9c4", "#e3b3bf", "#cbb6dc")
     for number, x in enumerate(spread(rng, 12)):
         y = between(rng, 0.78, 0.97)
         petal = colours[(number + look) % 4]
@@ -233,7 +227,7 @@ def farm(rng: np.random.Generator, look: int) -> Shapes:
         ("#d6e4e6", "#b5c587"),
         ("#e2e2e6", "#dccb96"),
     )[look % 4]
-    found = [*sky(air, 0.46), *clouds(rng, shade(air, 20), 1 + look % 2, 0.08, 0.2)]
+    found = sky(air, 0.46)
     found += [disc("#a9bd96", x, 0.5, 0.3, 0.1) for x in spread(rng, 3, -0.1, 1.1)]
     found.append(band(field, 0.46))
     goal = between(rng, 0.35, 0.65)
@@ -308,7 +302,7 @@ def mountains(rng: np.random.Generator, look: int) -> Shapes:
         ("#d9e2e6", "#93a7ac"),
         ("#dcd6e6", "#9b9cb8"),
     )[look % 4]
-    found = [*sky(air, 0.6), *clouds(rng, shade(air, 18), 1 + look % 2, 0.08, 0.16)]
+    found = sky(air, 0.6)
     for depth in range(2):
         colour = shade(rock, 24 - 24 * depth)
         for x in spread(rng, 3 - depth, -0.05, 1.05):
@@ -346,21 +340,27 @@ def _peak(x: float, top: float, half: float, colour: str) -> Shapes:
 
 
 def night_sky(rng: np.random.Generator, look: int) -> Shapes:
-    """Stars and a moon over dark hills."""
+    """Stars, some of them bright, over dark hills."""
     air = ("#2c3a63", "#343663", "#283f5c", "#3a3458")[look % 4]
     found = [band(shade(air, 6 * one), 0.82 * one / 3) for one in range(3)]
-    x, y = at_side(rng, 0.14, 0.22), between(rng, 0.12, 0.16)
-    found.append(disc("#efe7c8", x, y, 0.1))
-    if look % 3:
-        found.append(disc(air, x + (0.05 if look % 2 else -0.05), y - 0.03, 0.1))
-    for number, across in enumerate(spread(rng, 28)):
-        down, bright = between(rng, 0.03, 0.72), number % 7 == look % 7
-        if abs(across - x) + abs(down - y) > 0.22:
-            colour = "#d8d8dc" if bright else shade(air, 50)
-            found.append(disc(colour, across, down, 0.011 + 0.005 * bright))
+    for number, across in enumerate(spread(rng, 36)):
+        down, bright = between(rng, 0.03, 0.72), number % 5 == look % 5
+        if bright:
+            found += _bright_star(across, down, between(rng, 0.02, 0.034))
+        else:
+            found.append(disc(shade(air, 50), across, down, 0.011))
     return [
         *found,
         disc(shade(air, -16), between(rng, 0.0, 0.4), 1.1, 0.6, 0.3),
         disc(shade(air, -22), between(rng, 0.6, 1.0), 1.12, 0.7, 0.28),
         band(shade(air, -22), 0.94),
+    ]
+
+
+def _bright_star(x: float, y: float, reach: float) -> Shapes:
+    """Four rays: a narrow lozenge upright and one across."""
+    thin = 0.24 * reach
+    return [
+        polygon("#e4e2d4", (x, y - reach), (x + thin, y), (x, y + reach), (x - thin, y)),
+        polygon("#e4e2d4", (x - reach, y), (x, y - thin), (x + reach, y), (x, y + thin)),
     ]

@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
+from .chance import between
+
 FINE = 4
 """Each pixel is the average of so many by so many fine ones."""
 
@@ -65,11 +67,6 @@ def polygon(colour: str, *points: tuple[float, float]) -> Shape:
     return Shape(kind="polygon", points=points, colour=colour)
 
 
-def between(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number from `low` to `high`."""
-    return low + (high - low) * rng.random()
-
-
 def spread(
     rng: np.random.Generator, count: int, low: float = 0.0, high: float = 1.0
 ) -> list[float]:
@@ -86,20 +83,6 @@ def at_side(rng: np.random.Generator, low: float = 0.08, high: float = 0.2) -> f
 def sky(colour: str, horizon: float) -> Shapes:
     """Three bands, a little lighter towards the horizon."""
     return [band(shade(colour, 6 * one), horizon * one / 3) for one in range(3)]
-
-
-def clouds(rng: np.random.Generator, colour: str, count: int, low: float, high: float) -> Shapes:
-    """Flat-bottomed heaps in the sky."""
-    found = []
-    for x in spread(rng, count):
-        y, width = between(rng, low, high), between(rng, 0.24, 0.36)
-        found += [
-            disc(colour, x - 0.24 * width, y, 0.24 * width, 0.15 * width),
-            disc(colour, x + 0.26 * width, y, 0.22 * width, 0.13 * width),
-            disc(colour, x, y - 0.08 * width, 0.26 * width, 0.2 * width),
-            disc(colour, x, y + 0.05 * width, 0.5 * width, 0.1 * width),
-        ]
-    return found
 
 
 def tree(x: float, foot: float, height: float, crown: str, trunk: str) -> Shapes:

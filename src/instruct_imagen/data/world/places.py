@@ -18,7 +18,9 @@ from instruct_imagen.data.example import Background
 from . import place_buildings, place_depths, place_landscapes
 from .place_shapes import Shape, Shapes, rasterised
 
-_VARIANTS = 12
+VARIANTS = 12
+"""Drawings of each place."""
+
 _KEPT_BYTES = 32 * 2**20  # of drawings of one size
 _KEPT_SIZES = 4
 
@@ -35,17 +37,18 @@ class Place:
         stands: What is there stands on the ground; it may as well swim, or be in the sky, where
             not.
         dark: Almost black drawings would not be seen on it.
+        tints: Of `palette.TINTS`, those that stand out from it: at most half of any of its drawings
+            has a colour near to one of them.
         draw: Its shapes, from a generator and the number of the variant.
-        variants: How many drawings of it there are.
     """
 
     name: str
     phrases: tuple[str, ...]
     ground: float
+    tints: tuple[str, ...]
     draw: Callable[[np.random.Generator, int], Shapes]
     stands: bool = True
     dark: bool = False
-    variants: int = _VARIANTS
 
 
 _ALL = (
@@ -53,6 +56,7 @@ _ALL = (
         name="beach",
         phrases=("at the beach", "on a beach", "on the sand by the sea"),
         ground=0.4,
+        tints=("red", "orange", "green", "blue", "purple", "brown"),
         draw=place_landscapes.beach,
     ),
     Place(
@@ -60,42 +64,49 @@ _ALL = (
         phrases=("at sea", "out on the open sea", "on the ocean with a sailing boat far away"),
         ground=0.36,
         stands=False,
+        tints=("red", "orange", "yellow", "brown"),
         draw=place_landscapes.sea,
     ),
     Place(
-        name="desert",
-        phrases=("in the desert", "in a desert with a cactus", "among sand dunes"),
-        ground=0.48,
-        draw=place_landscapes.desert,
+        name="pier",
+        phrases=("on a pier", "on a wooden pier by the water", "at the harbour on a pier"),
+        ground=0.53,
+        tints=("red", "blue"),
+        draw=place_landscapes.pier,
     ),
     Place(
         name="snow",
         phrases=("in the snow", "in a snowy landscape", "on a winter day with falling snow"),
         ground=0.5,
+        tints=("red", "orange", "yellow", "green", "blue", "purple", "brown"),
         draw=place_landscapes.snow,
     ),
     Place(
         name="meadow",
-        phrases=("in a meadow", "on a meadow with flowers", "on green hills with flowers"),
+        phrases=("in a meadow", "on a green meadow", "in a meadow before green hills"),
         ground=0.54,
+        tints=("red", "blue", "brown"),
         draw=place_landscapes.meadow,
     ),
     Place(
         name="farm",
         phrases=("on a farm", "in a field on a farm", "in a field with a barn"),
         ground=0.46,
+        tints=("red", "blue", "purple", "brown"),
         draw=place_landscapes.farm,
     ),
     Place(
         name="forest",
         phrases=("in a forest", "in the woods", "among the trees of a forest"),
         ground=0.68,
+        tints=("red", "blue"),
         draw=place_landscapes.forest,
     ),
     Place(
         name="mountains",
         phrases=("in the mountains", "before snowy mountains", "in front of high mountains"),
         ground=0.7,
+        tints=("red", "orange", "yellow", "green", "blue", "purple", "brown"),
         draw=place_landscapes.mountains,
     ),
     Place(
@@ -103,13 +114,19 @@ _ALL = (
         phrases=("under water", "at the bottom of the sea", "underwater among seaweed"),
         ground=0.84,
         stands=False,
+        tints=("red", "orange", "yellow", "green", "blue", "brown"),
         draw=place_depths.underwater,
     ),
     Place(
         name="night sky",
-        phrases=("under a night sky", "under the stars at night", "under the moon and the stars"),
+        phrases=(
+            "under a night sky",
+            "under the stars at night",
+            "beneath stars at night",
+        ),
         ground=0.84,
         stands=False,
+        tints=("red", "orange", "yellow", "pink"),
         draw=place_landscapes.night_sky,
         dark=True,
     ),
@@ -118,19 +135,22 @@ _ALL = (
         phrases=("in space", "in outer space", "in space between two planets"),
         ground=1.0,
         stands=False,
+        tints=("red", "orange", "yellow", "blue", "purple", "pink"),
         draw=place_depths.space,
         dark=True,
     ),
     Place(
         name="street",
-        phrases=("in a street", "on a street with houses", "on a road between houses"),
+        phrases=("in a street", "on a street with shops", "on a road between buildings"),
         ground=0.6,
+        tints=("red", "orange", "yellow", "green", "blue", "brown"),
         draw=place_buildings.street,
     ),
     Place(
         name="city at night",
         phrases=("in a city at night", "before a city at night", "before towers with lit windows"),
         ground=0.9,
+        tints=("red", "orange", "yellow", "blue", "pink"),
         draw=place_buildings.city,
         dark=True,
     ),
@@ -138,6 +158,7 @@ _ALL = (
         name="stage",
         phrases=("on a stage", "on the stage of a theatre", "on a stage with curtains"),
         ground=0.74,
+        tints=("orange", "yellow", "pink"),
         draw=place_buildings.stage,
         dark=True,
     ),
@@ -145,18 +166,21 @@ _ALL = (
         name="room",
         phrases=("in a room", "in a living room", "in a room with a window"),
         ground=0.7,
+        tints=("red", "orange", "green", "blue", "purple", "brown"),
         draw=place_buildings.room,
     ),
     Place(
         name="table",
         phrases=("on a table", "on a wooden table", "on a table in a room"),
         ground=0.5,
+        tints=("red", "blue"),
         draw=place_buildings.table,
     ),
     Place(
         name="kitchen",
         phrases=("in a kitchen", "in the kitchen", "in a kitchen with a shelf of jars"),
         ground=0.7,
+        tints=("red", "orange", "green", "blue", "purple", "brown"),
         draw=place_buildings.kitchen,
     ),
 )
@@ -176,7 +200,7 @@ def sample_place(rng: np.random.Generator, *, dark_ink: bool = False) -> Backgro
     """
     places = _LIGHT if dark_ink else _ALL
     place = places[int(rng.random() * len(places))]
-    return Background(kind="place", place=place.name, variant=int(rng.random() * place.variants))
+    return Background(kind="place", place=place.name, variant=int(rng.random() * VARIANTS))
 
 
 def place_of(name: str) -> Place:
@@ -207,8 +231,8 @@ def place_shapes(place: str, variant: int) -> tuple[Shape, ...]:
         ValueError: There is no such place, or no such variant of it.
     """
     found = place_of(place)
-    if not 0 <= variant < found.variants:
-        raise ValueError(f"variant={variant} of the place {place!r}: use 0 to {found.variants - 1}")
+    if not 0 <= variant < VARIANTS:
+        raise ValueError(f"variant={variant} of the place {place!r}: use 0 to {VARIANTS - 1}")
     # A name's bytes are its seed: a place is drawn the same whatever others there are.
     seed = np.random.SeedSequence((int.from_bytes(place.encode(), "big"), variant))
     return tuple(found.draw(np.random.Generator(np.random.PCG64(seed)), variant))

@@ -18,6 +18,7 @@ from .nouns import (
     is_colour_of,
     plural,
     takes_colour,
+    takes_flip,
     takes_turn,
     with_article,
 )
@@ -57,6 +58,8 @@ __all__ = [
     "sample_others",
     "sample_scene",
     "scene_rng",
+    "takes_flip",
+    "tints_against",
     "with_article",
 ]
 
@@ -175,18 +178,22 @@ def sample_look(
     Names that cannot have the adjective, and drawings that do not take on a colour, have neither.
     """
     concept, style = asset
-    turned, tinted = (rng.random() < share for share in _shares(vocabulary))
+    variety = vocabulary.variety
+    turned, tinted = rng.random() < variety.turned, rng.random() < variety.tinted
     turn, tint = 0, ""
     if turned and takes_turn(concept):
         turn = 180 if rng.random() < _UPSIDE_DOWN else _TILTS[int(rng.random() * len(_TILTS))]
     if tinted and can_be_tinted(concept, style):
-        tints = [one for one in tints_on(background.colours) if is_colour_of(one, concept)]
+        tints = [one for one in tints_against(background) if is_colour_of(one, concept)]
         tint = tints[int(rng.random() * len(tints))] if tints else ""
     return turn, tint
 
 
-def _shares(vocabulary: Vocabulary) -> tuple[float, float]:
-    return vocabulary.variety.turned, vocabulary.variety.tinted
+def tints_against(background: Background) -> tuple[str, ...]:
+    """The tints that stand out from a background, be it colours or a place."""
+    if background.kind == "place":
+        return place_of(background.place).tints
+    return tints_on(background.colours)
 
 
 def can_be_tinted(concept: str, style: str) -> bool:
@@ -232,6 +239,7 @@ def sample_scene(
     for spot in spots:
         concept, style = chosen[spot.index]
         turn, tint = looks.get(chosen[spot.index], (0, ""))
+        flip = rng.random() < _FLIP  # drawn in any case: what follows stays the same
         placements.append(
             Placement(
                 concept=concept,
@@ -239,7 +247,7 @@ def sample_scene(
                 x=spot.x,
                 y=spot.y,
                 scale=spot.scale,
-                flip=rng.random() < _FLIP,
+                flip=flip and takes_flip(concept),
                 turn=0 if spot.upright else turn,
                 tint=tint,
             )

@@ -80,7 +80,9 @@ def test_photographs_join_the_emoji_without_what_is_held_out(
         ("eggplant", False), ("keyboard", False), ("lion", True), ("sea-lion", True),
         ("lioness", True), ("sports-car", True), ("race-cars", True), ("card", False),
         ("padlock", True), ("toadstool", True), ("bunny", True), ("picture-frame", True),
-        ("magnifying-glass", True), ("small-house", True), ("horse", False), ("owl", False),
+        ("magnifying-glass", True), ("small-house", True), ("smiley", True),
+        ("flat-screen", True), ("lcd-monitor", True), ("monitor", True), ("yellow-flower", True),
+        ("photo", True), ("xanthia", True), ("sunfish", False), ("horse", False), ("owl", False),
         ("red-apple", False), ("computer", False), ("bear", False),
     ],
 )  # fmt: skip
