@@ -114,7 +114,18 @@ def _radius(dilation: int, size: int) -> int:
 
 def _widened(lines: Tensor, radius: int) -> Tensor:
     """Each pixel is a line if there is one in the square of so many pixels around it."""
-    return max_pool2d(lines, 2 * radius + 1, stride=1, padding=radius) if radius else lines
+    if not radius:
+        return lines
+    # Rows, then columns: the same, with far fewer comparisons.
+    along = max_pool2d(lines, (1, 2 * radius + 1), stride=1, padding=(0, radius))
+    return max_pool2d(along, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
+
+
+def _counted(lines: Tensor, window: int) -> Tensor:
+    """How many of the pixels in the square of that side around each are a line."""
+    reach = window // 2
+    along = avg_pool2d(lines, (1, window), 1, (0, reach), divisor_override=1)
+    return avg_pool2d(along, (window, 1), 1, (reach, 0), divisor_override=1)
 
 
 def sketch(canvas: Tensor, shown: Tensor, seeds: Sequence[int]) -> Tensor:
@@ -136,7 +147,7 @@ def sketch(canvas: Tensor, shown: Tensor, seeds: Sequence[int]) -> Tensor:
     # Of a dark stroke of the artwork a person draws one line, and not its two sides.
     once = _strokes(canvas, shown, darkening=True)
     window = 2 * (side * _WINDOW // (4 * LINE_SIZE)) + 1
-    count = avg_pool2d((outer | inner).float(), window, 1, window // 2, divisor_override=1)
+    count = _counted((outer | inner).float(), window)
     crowded = count > _CROWDED * window
     outer &= ~crowded | once[0]
     inner &= ~crowded | once[1]
