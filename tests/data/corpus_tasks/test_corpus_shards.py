@@ -220,7 +220,7 @@ def test_the_command_builds_and_checks(tmp_path, laid, capsys):
     main([*build, "--task", "face", "--size", "16"])
     printed = capsys.readouterr().out
     assert "celeba_hq: 4 records, 0 problems; 7 targets, 1 records give none" in printed
-    assert "7 examples in 1 shards" in printed
+    assert "7 examples in 1 shard," in printed
     main(["tasks", "check", str(tmp_path / "out")])
     assert "faults: 0" in capsys.readouterr().out
     edges = ["tasks", "build", tmp_path / "edges", "--corpus", f"wikiart={laid / 'wikiart'}"]
