@@ -1,4 +1,4 @@
-"""The demo: one instruction of each task, and one that combines two, drawn by the starter model."""
+"""The demo: instructions of the mixture, and one that combines two, drawn by the starter model."""
 
 from __future__ import annotations
 

@@ -118,6 +118,8 @@ def _add_source(verb: argparse.ArgumentParser, settings: Sequence[str]) -> None:
 
 def build_command(chosen: argparse.Namespace) -> None:
     """Writes shards."""
+    from tqdm import tqdm
+
     from instruct_imagen.data.shards.building import build_shards
 
     check_folder(chosen.out, name="OUT")
@@ -130,12 +132,15 @@ def build_command(chosen: argparse.Namespace) -> None:
 
     def report(made: Made) -> None:
         fates[made.fate] += 1
+        bar.update()
         if made.fate == "rebuilt":
             print(f"{chosen.out / made.entry.file} was damaged and is made again")
 
     for line in job.remarks():
         print(line, file=sys.stderr, flush=True)
-    manifest = build_shards(chosen.out, job, workers=chosen.workers, report=report)
+    # None: only a person at a terminal sees it.
+    with tqdm(total=job.shards, unit="shard", disable=None) as bar:
+        manifest = build_shards(chosen.out, job, workers=chosen.workers, report=report)
     size = sum(shard.bytes for shard in manifest.shards)
     print(
         f"{chosen.out}: {_counted(manifest.examples, len(manifest.shards))}, "
@@ -272,17 +277,21 @@ def check_command(chosen: argparse.Namespace) -> None:
 
 def report_lines(report: Report) -> list[str]:
     """The counts as a table, and the first faults."""
+    many = {
+        name: ", ".join(f"{k}: {n:,}" for k, n in sorted(counts.references.items()))
+        for name, counts in report.tasks.items()
+    }
+    wide = max(len("references"), *map(len, many.values())) if many else 0
     lines = [
         f"{_counted(report.examples, report.shards)}, every image decoded",
-        f"{'task':20s} {'examples':>9s} {'share':>7s}  {'references':20s} words of a caption",
+        f"{'task':20s} {'examples':>9s} {'share':>7s}  {'references':{wide}s}  words of a caption",
     ]
     for name, counts in report.tasks.items():
-        references = ", ".join(f"{k}: {n:,}" for k, n in sorted(counts.references.items()))
         lengths = sorted(counts.words.elements())
         least, middle, most = lengths[0], lengths[len(lengths) // 2], lengths[-1]
         lines.append(
             f"{name:20s} {counts.examples:9,} {counts.examples / report.examples:7.1%}  "
-            f"{references:20s} {least} to {most}, median {middle}"
+            f"{many[name]:{wide}s}  {least} to {most}, median {middle}"
         )
     lines.append(f"faults: {report.faults:,}")
     lines.extend(f"  {fault}" for fault in report.first)

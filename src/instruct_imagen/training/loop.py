@@ -160,6 +160,8 @@ class Trainer:
             if self.processes.any(bool(received)):
                 self.stopped_by = received[0] if received else signal.SIGTERM
                 return None
+            if self.processes.first:
+                print("drawing the sample sheet", file=sys.stderr, flush=True)
             return self.sheet()
 
     @property

@@ -90,6 +90,21 @@ def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path, whole, killer, worke
         assert any(made.fate == "kept" for made in fates)
 
 
+def test_a_second_build_in_a_folder_is_refused(tmp_path, whole):
+    """Not of another process here, but of another opening, which the system tells apart, too."""
+    refused = []
+
+    def again(made: Made) -> None:
+        with pytest.raises(ShardError, match=r"another process builds shards in .* wait for it"):
+            build_shards(tmp_path / "same", small_job())
+        refused.append(made.number)
+
+    build_shards(tmp_path / "same", small_job(), report=again)
+    assert refused == list(range(SHARDS))
+    assert files_of(tmp_path / "same") == files_of(whole)
+    build_shards(tmp_path / "same", small_job())
+
+
 def test_a_damaged_or_missing_shard_is_named_and_made_again(tmp_path, whole):
     folder = tmp_path / "damaged"
     shutil.copytree(whole, folder)

@@ -8,13 +8,14 @@ ended at any moment goes on: shards whose bytes are those that were written are 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -108,10 +109,23 @@ def build_shards(
         report: Is told of each shard, in any order.
 
     Raises:
-        ShardError: The folder holds something else, or shards of other settings; or a worker or
-            the disk failed.
+        ShardError: The folder holds something else, or shards of other settings, or another
+            process builds there; or a worker or the disk failed.
     """
     settings = json.loads(json.dumps(dict(job.settings())))
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        return _build(folder, job, settings, workers, report)
+
+
+def _build(
+    folder: Path,
+    job: Job,
+    settings: dict[str, Any],
+    workers: int,
+    report: Callable[[Made], None],
+) -> Manifest:
+    """As `build_shards`, in a folder that nobody else writes to."""
     known = _claim(folder, settings)
     _remove_drafts(folder)
     found: dict[int, ShardEntry] = {}
@@ -132,13 +146,33 @@ def build_shards(
     return manifest
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps other builds out of a folder; the system frees it however the process ends.
+
+    Raises:
+        ShardError: Another build is at work there.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ShardError(
+                f"another process builds shards in {folder}: wait for it to end, or name another "
+                "folder"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
 def _claim(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     """Makes the folder one of these settings; the hashes that a finished build has left, by file.
 
     Raises:
         ShardError: It is one of others, or holds something else.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     known: dict[str, str] = {}
     if (folder / MANIFEST).is_file():
         manifest = read_manifest(folder)

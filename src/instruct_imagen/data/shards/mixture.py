@@ -47,7 +47,7 @@ class StoredMixture:
             raise ShardError(
                 f"the shards in {', '.join(str(folder.folder) for folder in folders)} have no "
                 f"{' and no '.join(lacking)}, only {', '.join(there)}: build some, and name their "
-                "folder too"
+                "folder too, or give the stage that draws them no images (e.g. pretrain.images=0)"
             )
         weights = integer_weights(wanted, known=there)
         self.ratios = {name: weight / sum(weights.values()) for name, weight in weights.items()}
