@@ -11,8 +11,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Declares the command."""
     own = commands.add_parser(
         "demo",
-        help="draw one instruction of each task",
-        description="Draws one instruction of each task, and one that combines style and subject.",
+        help="draw ten instructions",
+        description="Draws an instruction of most tasks, and one that combines style and subject.",
     )
     own.add_argument("--out", type=Path, default=Path("out/demo"), help="folder (out/demo)")
     own.add_argument("--model", default="starter", help="a saved pipeline's folder (starter)")
