@@ -19,6 +19,7 @@ def user_errors() -> tuple[type[BaseException], ...]:
     from instruct_imagen.data.world.atlas import AtlasError
     from instruct_imagen.data.world.sources import WorldUnavailable
     from instruct_imagen.data.world.vocabulary import VocabularyError
+    from instruct_imagen.evaluation.case import EvaluationError
     from instruct_imagen.images import ImageError
     from instruct_imagen.instruction import InstructionError
     from instruct_imagen.pipeline import ModelError
@@ -29,6 +30,7 @@ def user_errors() -> tuple[type[BaseException], ...]:
 
     return (
         UsageError,
+        EvaluationError,
         ModelError,
         InstructionError,
         ImageError,

@@ -1,0 +1,1 @@
+"""What scores images: one file a judge, found by `judges.registry`."""

@@ -1,0 +1,1 @@
+"""What else can be evaluated besides our own pipelines: one file each."""

@@ -1,0 +1,1 @@
+"""Frozen evaluation cases: of the starter world, and of real images that lie on disk."""
