@@ -12,11 +12,15 @@ from instruct_imagen.recipes.starter import starter
 
 
 def no_retrieval() -> TrainConfig:
-    """`starter` without its stage ``retrieval``, whose images go to ``pretrain``.
+    """`starter` without its stage ``retrieval``."""
+    return replace(without_retrieval(starter()), name="no_retrieval", out="out/no_retrieval")
+
+
+def without_retrieval(usual: TrainConfig) -> TrainConfig:
+    """A config without its stage ``retrieval``, whose images go to ``pretrain``.
 
     So both see as many images, and every later image at the same learning rate.
     """
-    usual = starter()
     pretrain, retrieval, *later = usual.stages
     longer = replace(pretrain, images=pretrain.images + retrieval.images)
-    return replace(usual, name="no_retrieval", stages=(longer, *later), out="out/no_retrieval")
+    return replace(usual, stages=(longer, *later))

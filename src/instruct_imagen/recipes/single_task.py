@@ -5,6 +5,7 @@ instruct-imagen train single_task-edge_to_image
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from instruct_imagen.data.mixture import PAPER_RATIOS
@@ -16,14 +17,17 @@ VARIANTS = tuple(sorted(name for name, ratio in PAPER_RATIOS.items() if ratio > 
 
 
 def single_task(task: str) -> TrainConfig:
-    """`starter`, with all images after ``pretrain`` of one task.
+    """`starter`, with all images after ``pretrain`` of one task."""
+    name = f"single_task-{task}"
+    return replace(of_one_task(starter(), {task: 1.0}), name=name, out=f"out/{name}")
+
+
+def of_one_task(usual: TrainConfig, ratios: Mapping[str, float]) -> TrainConfig:
+    """A config with all images after ``pretrain`` of one task, or of the few that make one.
 
     Its other stages differ in their mixtures alone, so one stage takes the images of them all.
     The wording stays: within a task it tells nothing apart.
     """
-    usual = starter()
     pretrain, *later = usual.stages
-    images = sum(stage.images for stage in later)
-    only = Stage(name="instruct", images=images, ratios={task: 1.0})
-    name = f"single_task-{task}"
-    return replace(usual, name=name, stages=(pretrain, only), out=f"out/{name}")
+    only = Stage(name="instruct", images=sum(stage.images for stage in later), ratios=ratios)
+    return replace(usual, stages=(pretrain, only))

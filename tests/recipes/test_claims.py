@@ -1,0 +1,48 @@
+import dataclasses
+
+import pytest
+
+from instruct_imagen.data.mixture import PAPER_RATIOS
+from instruct_imagen.recipes import recipe
+from instruct_imagen.recipes.claims import SINGLE_TASKS, VARIANTS
+
+EQUAL = [arm for arm in VARIANTS if arm not in ("instruct", "stage_1")]
+
+
+def images(config):
+    return sum(stage.images for stage in config.stages)
+
+
+@pytest.mark.parametrize("arm", EQUAL)
+def test_arms_see_as_many_images_and_differ_in_what_they_are_named_for_alone(arm):
+    usual, found = recipe("claims-instruct"), recipe(f"claims-{arm}")
+    assert images(found) == images(usual)
+    allowed = {"name", "out", "instruction"} if arm == "multi_task" else {"name", "out", "stages"}
+    changed = {
+        field.name
+        for field in dataclasses.fields(usual)
+        if getattr(usual, field.name) != getattr(found, field.name)
+    }
+    assert changed == allowed
+
+
+def test_only_no_retrieval_and_single_tasks_leave_out_stage_1():
+    without = {
+        arm
+        for arm in VARIANTS
+        if not any(s.name == "retrieval" and s.images for s in recipe(f"claims-{arm}").stages)
+    }
+    assert without == {"no_retrieval", *(f"single-{row}" for row in SINGLE_TASKS)}
+
+
+def test_stage_1_is_the_beginning_of_instruct():
+    usual, found = recipe("claims-instruct"), recipe("claims-stage_1")
+    seen = [stage for stage in found.stages if stage.images]
+    assert seen == list(usual.stages[: len(seen)])
+    assert [stage.name for stage in seen] == ["pretrain", "retrieval"]
+
+
+def test_the_single_tasks_are_those_of_the_mixture():
+    together = {task for ratios in SINGLE_TASKS.values() for task in ratios}
+    # The paper's Table 4 has no row for sketches.
+    assert together == {n for n, ratio in PAPER_RATIOS.items() if ratio} - {"sketch_to_image"}
