@@ -1,0 +1,86 @@
+"""Whether a case can be judged: what is almost invisible or does not change tells nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from instruct_imagen.data.example import Example, Picture, Scene
+from instruct_imagen.data.world.atlas import Atlas
+from instruct_imagen.data.world.captions import groups
+from instruct_imagen.data.world.render import covered, instance_masks, render_pictures
+from instruct_imagen.data.world.scenes import caption_name
+from instruct_imagen.evaluation.suites.world_cases import pictures_of
+
+SIZE = 64
+"""Pixels a side at which cases are looked at."""
+
+MIN_VISIBLE = 0.4
+"""Share of an asset that others leave to be seen."""
+
+MIN_AREA = 0.015
+"""Share of the picture that shows an asset: 15 pixels of 32 × 32."""
+
+MIN_DISTINCT = 0.25
+"""Share of what shows an asset that differs from the background behind it."""
+
+MIN_CHANGED = 0.015
+"""Share of the picture that an edit, or another style, changes."""
+
+_LEVELS = 40  # of 255, in any channel: so far two colours are told apart
+
+
+def fault(example: Example, atlas: Atlas) -> str:
+    """Why an example cannot be judged: one of a few words, or nothing.
+
+    Args:
+        example: Of the world.
+        atlas: Has its sprites.
+    """
+    pictures = [picture for picture in pictures_of(example) if picture.kind == "image"]
+    for scene in dict.fromkeys(picture.scene for picture in pictures):
+        found = _scene_fault(scene, atlas)
+        if found:
+            return found
+    if not _told_apart(pictures[-1].scene):
+        return "names"
+    before = [one.picture for one in example.references if one.role in ("source", "content")]
+    if before and example.task != "no_op" and _is_redrawn(before[0], pictures[-1]):
+        first, second = render_pictures([before[0], pictures[-1]], atlas, SIZE)
+        if _differs(first, second).float().mean() < MIN_CHANGED:
+            return "no change"
+    return ""
+
+
+def _scene_fault(scene: Scene, atlas: Atlas) -> str:
+    """Hidden, small or pale assets."""
+    if not scene.placements:
+        return ""
+    masks, amodal = instance_masks(scene, atlas, SIZE), covered(scene, atlas, SIZE)
+    seen, whole = masks.sum((1, 2)), amodal.sum((1, 2))
+    if (seen < MIN_VISIBLE * whole).any():
+        return "hidden"
+    if (seen < MIN_AREA * SIZE**2).any():
+        return "small"
+    empty = Scene(background=scene.background, placements=())
+    drawn, ground = render_pictures([Picture(scene=scene), Picture(scene=empty)], atlas, SIZE)
+    distinct = (masks & _differs(drawn, ground)).sum((1, 2))
+    return "pale" if (distinct < MIN_DISTINCT * seen).any() else ""
+
+
+def _differs(first: Tensor, second: Tensor) -> Tensor:
+    """(side, side) bool of two (3, side, side) uint8 pictures."""
+    return (first.to(torch.int16) - second.to(torch.int16)).abs().amax(0) > _LEVELS
+
+
+def _is_redrawn(before: object, after: Picture) -> bool:
+    """Whether a picture is of something, and not of the background of the other alone."""
+    return isinstance(before, Picture) and bool(before.scene.placements) and bool(after.scene)
+
+
+def _told_apart(scene: Scene) -> bool:
+    """Whether each thing of a scene can be spoken of: no name is part of another's."""
+    names = {caption_name(asset.concept) for asset in scene.placements}
+    return len(groups(scene)) == 1 or not any(
+        one != other and one in other for one in names for other in names
+    )
