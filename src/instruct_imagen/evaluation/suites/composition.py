@@ -77,9 +77,7 @@ SUITES: Mapping[str, tuple[Row, ...]] = {
         Row(group="face", count=100, makers=("face", "face_hq")),
         *_rows(style_transfer=455),
     ),
-    "zero_shot": _rows(
-        style_subject=132, multi_subject=120, control_subject=99, control_style=100
-    ),
+    "zero_shot": _rows(style_subject=132, multi_subject=120, control_subject=99, control_style=100),
     "many": tuple(
         Row(group=f"{name}_conditions", count=100, makers=("many_conditions",), markers=markers)
         for name, markers in (("three", 3), ("four", 4), ("five", 5))

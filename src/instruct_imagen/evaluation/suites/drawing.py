@@ -87,9 +87,7 @@ def row_seed(name: str, number: int) -> int:
     return SUITE_SEED + 1000 * list(SUITES).index(name) + number
 
 
-def _cases(
-    name: str, found: Mapping[str, list[tuple[Row, Example]]]
-) -> Iterator[StoredCase]:
+def _cases(name: str, found: Mapping[str, list[tuple[Row, Example]]]) -> Iterator[StoredCase]:
     """With names, seeds and pairs."""
     for group, members in found.items():
         for number, (row, example) in enumerate(members):

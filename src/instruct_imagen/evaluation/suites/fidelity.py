@@ -26,9 +26,7 @@ def styled_fidelity(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[E
     return _both(Styled(), rng, vocabulary)
 
 
-def _both(
-    task: Task, rng: np.random.Generator, vocabulary: Vocabulary
-) -> tuple[Example, Example]:
+def _both(task: Task, rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[Example, Example]:
     def draw() -> Example | None:
         found = task.example(rng, vocabulary)
         wanted = found.target.scene.background

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from instruct_imagen.data.example import Example, Picture, Scene
+from instruct_imagen.data.example import EDGE_KINDS, Example, Picture, Scene
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.captions import groups
 from instruct_imagen.data.world.render import covered, instance_masks, render_pictures
@@ -24,8 +24,13 @@ MIN_AREA = 0.015
 MIN_DISTINCT = 0.25
 """Share of what shows an asset that differs from the background behind it."""
 
-MIN_CHANGED = 0.015
+MIN_CHANGED = 0.03
 """Share of the picture that an edit, or another style, changes."""
+
+MAX_LINES = 0.4
+"""Share of a map of edges that is white, at `LINES_SIZE`: wide lines of a busy place fill it."""
+
+LINES_SIZE = 32  # the starter's, where lines are widest
 
 _LEVELS = 40  # of 255, in any channel: so far two colours are told apart
 
@@ -44,6 +49,9 @@ def fault(example: Example, atlas: Atlas) -> str:
             return found
     if not _told_apart(pictures[-1].scene):
         return "names"
+    lines = [picture for picture in pictures_of(example) if picture.kind in EDGE_KINDS]
+    if lines and _whiteness(lines, atlas) > MAX_LINES:
+        return "crowded"
     before = [one.picture for one in example.references if one.role in ("source", "content")]
     if before and example.task != "no_op" and _is_redrawn(before[0], pictures[-1]):
         first, second = render_pictures([before[0], pictures[-1]], atlas, SIZE)
@@ -71,6 +79,12 @@ def _scene_fault(scene: Scene, atlas: Atlas) -> str:
 def _differs(first: Tensor, second: Tensor) -> Tensor:
     """(side, side) bool of two (3, side, side) uint8 pictures."""
     return (first.to(torch.int16) - second.to(torch.int16)).abs().amax(0) > _LEVELS
+
+
+def _whiteness(lines: list[Picture], atlas: Atlas) -> float:
+    """The share of white of the whitest map."""
+    maps = render_pictures(lines, atlas, LINES_SIZE)
+    return float((maps[:, 0] > 127).float().mean((1, 2)).max())
 
 
 def _is_redrawn(before: object, after: Picture) -> bool:

@@ -65,7 +65,7 @@ def _cell(case: Case, size: int) -> Cell:
     return Cell(
         pictures=(*pictures, target),
         labels=(*labels, "target" if known else "no target"),
-        text=f"{case.id}{unseen}: {case.instruction.text} – {conditions}",
+        text=f"{case.id}{unseen}: {case.instruction.text} ({conditions})",
     )
 
 

