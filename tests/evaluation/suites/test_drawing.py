@@ -82,9 +82,11 @@ def source(*assets: Placement) -> ExampleReference:
         (example(asset(), asset(scale=0.62)), "hidden"),
         (example(asset(), references=(source(asset()),), task="instruction_edit"), "no change"),
         (example(asset(), references=(source(asset(x=0.3)),), task="instruction_edit"), ""),
+        (example(asset(), references=(source(asset(flip=True)),), task="instruction_edit"),
+         "no change"),
         (example(asset(), references=(source(asset()),), task="no_op"), ""),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_judged_is_named(case, reason):
     assert fault(case, fallback_atlas()) == reason
 

@@ -14,7 +14,7 @@ from instruct_imagen.data.tasks.combinations import combination_of
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.artwork.faces import HELD_OUT_PEOPLE, PEOPLE
 from instruct_imagen.data.world.holdout import holdout
-from instruct_imagen.data.world.sources import STYLES
+from instruct_imagen.data.world.sources import STYLES, WorldUnavailable
 from instruct_imagen.data.world.vocabulary import Vocabulary
 from instruct_imagen.evaluation.case import EvaluationError
 from instruct_imagen.evaluation.suites import world
@@ -196,6 +196,15 @@ def test_the_atlas_is_as_fine_as_the_pictures_and_has_no_other_sprite():
     assert set(few.atlas.pairs) == set(world.sprites_of_all(suite.stored[:2]))
     with pytest.raises(EvaluationError, match="size=0"):
         suite.cases(0)
+
+
+def test_without_artwork_a_suite_says_so_in_one_line(monkeypatch):
+    def missing(*_, **__):
+        raise WorldUnavailable("no Node.js: install it")
+
+    monkeypatch.setattr(world.Atlas, "build", missing)
+    with pytest.raises(EvaluationError, match=r"^many cannot be rendered: no Node.js: install it$"):
+        world.world_suite("many").cases(32)
 
 
 def test_all_is_every_suite_with_the_names_before_the_cases():

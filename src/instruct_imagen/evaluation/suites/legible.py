@@ -24,8 +24,11 @@ MIN_AREA = 0.015
 MIN_DISTINCT = 0.25
 """Share of what shows an asset that differs from the background behind it."""
 
-MIN_CHANGED = 0.03
-"""Share of the picture that an edit, or another style, changes."""
+MIN_CHANGED, COARSE = 0.03, 16
+"""Share of the picture, at so many pixels a side, that an edit or another style changes.
+
+A drawing that is its own mirror image but for its texture changes nothing there.
+"""
 
 MAX_LINES = 0.4
 """Share of a map of edges that is white, at `LINES_SIZE`: wide lines of a busy place fill it."""
@@ -54,7 +57,8 @@ def fault(example: Example, atlas: Atlas) -> str:
         return "crowded"
     before = [one.picture for one in example.references if one.role in ("source", "content")]
     if before and example.task != "no_op" and _is_redrawn(before[0], pictures[-1]):
-        first, second = render_pictures([before[0], pictures[-1]], atlas, SIZE)
+        both = render_pictures([before[0], pictures[-1]], atlas, SIZE).float()
+        first, second = torch.nn.functional.avg_pool2d(both, SIZE // COARSE)
         if _differs(first, second).float().mean() < MIN_CHANGED:
             return "no change"
     return ""
@@ -77,8 +81,8 @@ def _scene_fault(scene: Scene, atlas: Atlas) -> str:
 
 
 def _differs(first: Tensor, second: Tensor) -> Tensor:
-    """(side, side) bool of two (3, side, side) uint8 pictures."""
-    return (first.to(torch.int16) - second.to(torch.int16)).abs().amax(0) > _LEVELS
+    """(side, side) bool of two (3, side, side) pictures, values in [0, 255]."""
+    return (first.float() - second.float()).abs().amax(0) > _LEVELS
 
 
 def _whiteness(lines: list[Picture], atlas: Atlas) -> float:

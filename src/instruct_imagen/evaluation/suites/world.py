@@ -13,13 +13,14 @@ from importlib.resources.abc import Traversable
 from typing import Any, overload
 
 from instruct_imagen.data.world.atlas import SIDE, Atlas, Pair
+from instruct_imagen.data.world.npm import WorldUnavailable
 from instruct_imagen.evaluation.case import Case, EvaluationError
 from instruct_imagen.evaluation.suites.composition import VERSION
 from instruct_imagen.evaluation.suites.storage import StoredCase, from_lines
 from instruct_imagen.evaluation.suites.world_cases import sprites_of, world_case
 
 MANIFEST_SHA256: Mapping[int, str] = {
-    1: "dd4092a199ec5fd2d5aa8e0ff6a44d8e1c49eab71485c1350ea8859f160d15aa",
+    1: "085c9b7cf4ad79b174e8f37fefdcb4d2a54ec541b935925656a9680d55826673",
 }
 """Version → of its ``manifest.json``, which has the hashes of all suites. Changed cases are a new
 version of the suites, never an edit."""
@@ -53,10 +54,12 @@ class WorldSuite:
         """All cases; each is rendered when it is asked for.
 
         Raises:
-            WorldUnavailable: The artwork is not installed and cannot be.
-            EvaluationError: The size is below 1.
+            EvaluationError: The artwork is not installed and cannot be, or the size is below 1.
         """
-        return WorldCases(self.stored, size)
+        try:
+            return WorldCases(self.stored, size)
+        except WorldUnavailable as error:
+            raise EvaluationError(f"{self.name} cannot be rendered: {error}") from error
 
 
 class WorldCases(Sequence[Case]):
