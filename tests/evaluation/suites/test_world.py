@@ -111,6 +111,7 @@ def test_the_same_twelve_prompts_in_each_of_ten_styles():
     for one in cases:
         prompts.setdefault(one.example.caption, []).append(one.example)
     assert len(prompts) == 12
+    assert [one.example.caption for one in cases] == [words for words in prompts for _ in range(10)]
     for examples in prompts.values():
         styles = [one.target.scene.placements[0].style for one in examples]
         assert styles == [style for style in STYLES if style != holdout().style]

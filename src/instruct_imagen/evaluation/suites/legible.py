@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from instruct_imagen.data.example import EDGE_KINDS, Example, Picture, Scene
+from instruct_imagen.data.example import EDGE_KINDS, Example, Picture, Placement, Scene
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.captions import groups
 from instruct_imagen.data.world.render import covered, instance_masks, render_pictures
@@ -25,9 +28,10 @@ MIN_DISTINCT = 0.25
 """Share of what shows an asset that differs from the background behind it."""
 
 MIN_CHANGED, COARSE = 0.03, 16
-"""Share of the picture, at so many pixels a side, that an edit or another style changes.
+"""Share of the picture, at so many pixels a side, that an edit, another style or a tilt changes.
 
-A drawing that is its own mirror image but for its texture changes nothing there.
+A drawing that is its own mirror image but for its texture changes nothing there, nor does a tilted
+ball.
 """
 
 MAX_LINES = 0.4
@@ -50,18 +54,32 @@ def fault(example: Example, atlas: Atlas) -> str:
         found = _scene_fault(scene, atlas)
         if found:
             return found
-    if not _told_apart(pictures[-1].scene):
+    target = pictures[-1].scene
+    if not _told_apart(target):
         return "names"
+    upright = replace(target, placements=tuple(map(_upright, target.placements)))
+    if upright != target and not _changes(Picture(scene=upright), pictures[-1], atlas):
+        return "tilt"
     lines = [picture for picture in pictures_of(example) if picture.kind in EDGE_KINDS]
     if lines and _whiteness(lines, atlas) > MAX_LINES:
         return "crowded"
     before = [one.picture for one in example.references if one.role in ("source", "content")]
     if before and example.task != "no_op" and _is_redrawn(before[0], pictures[-1]):
-        both = render_pictures([before[0], pictures[-1]], atlas, SIZE).float()
-        first, second = torch.nn.functional.avg_pool2d(both, SIZE // COARSE)
-        if _differs(first, second).float().mean() < MIN_CHANGED:
-            return "no change"
+        return "" if _changes(before[0], pictures[-1], atlas) else "no change"
     return ""
+
+
+def _upright(asset: Placement) -> Placement:
+    """As large as the turned one, which is made smaller to fit its square."""
+    angle = math.radians(asset.turn)
+    return replace(asset, turn=0, scale=asset.scale / (abs(math.sin(angle)) + abs(math.cos(angle))))
+
+
+def _changes(before: Picture, after: Picture, atlas: Atlas) -> bool:
+    """Whether two pictures differ by more than texture and outlines."""
+    both = render_pictures([before, after], atlas, SIZE).float()
+    first, second = torch.nn.functional.avg_pool2d(both, SIZE // COARSE)
+    return bool(_differs(first, second).float().mean() >= MIN_CHANGED)
 
 
 def _scene_fault(scene: Scene, atlas: Atlas) -> str:
