@@ -89,10 +89,10 @@ def task_sheet(
                 text=f"{index}: {example.text}",
             )
         )
-    return _drawn(cells, size * max(-(-SIDE // size), 1))
+    return draw_cells(cells, size * max(-(-SIDE // size), 1))
 
 
-def _drawn(cells: Sequence[Cell], side: int) -> Image.Image:
+def draw_cells(cells: Sequence[Cell], side: int) -> Image.Image:
     """The grid; pictures of one column stand below each other, targets behind a line."""
     font = ImageFont.load_default(size=_FONT)
     most = max(len(cell.pictures) for cell in cells)

@@ -15,7 +15,8 @@ class Suite(Protocol):
         name: E.g. ``"in_domain"``.
         version: Of its cases; changed cases are a new version.
         sha256: Of the cases as they are stored, hexadecimal.
-        groups: Row of the report's table → number of its cases, in the order of the table.
+        groups: Row of the report's table → number of its cases, in the order of the table. Cases of
+            a group stand together, in the same order.
     """
 
     name: str

@@ -15,6 +15,9 @@ from instruct_imagen.evaluation.cases import to_instruction
 NO_CAPTION = ("style_transfer",)
 """Tasks whose words ask for nothing but what the references show."""
 
+NO_EDIT = ("no_op",)
+"""Tasks of editing whose words ask for no change: all of the source stays."""
+
 
 def conditions_of(example: Example) -> tuple[Condition, ...]:
     """What an image of an example must meet.
@@ -27,7 +30,7 @@ def conditions_of(example: Example) -> tuple[Condition, ...]:
         kinds.setdefault(reference.marker, _kind(reference))
     if "source" in kinds.values():
         kinds = {marker: kind for marker, kind in kinds.items() if kind != "mask"}
-        words: ConditionKind | None = "edit"
+        words: ConditionKind | None = None if example.task in NO_EDIT else "edit"
     else:
         words = None if example.task in NO_CAPTION else "text"
     several = [kind for kind in kinds.values() if list(kinds.values()).count(kind) > 1]
