@@ -287,7 +287,9 @@ def test_the_order_of_the_cases_does_not_matter_and_nor_do_copies(folder, calibr
 def test_without_targets_pictures_of_a_marker_are_matched_with_each_other(folder):
     judge = EmbeddingJudge(clip=str(folder / "clip"), dino=str(folder / "vit"))
     cases = suite(target=False)
-    with pytest.raises(EvaluationError, match="text: the suite has 0 matched pairs .* --full text"):
+    with pytest.raises(
+        EvaluationError, match=r"text: the suite has 0 matched pairs .* --full text"
+    ):
         judge.calibrate(cases)
     found = judge.calibrate(cases, full={"text": 0.9})
     assert found.levels["text"].full == 0.9
@@ -370,7 +372,7 @@ def test_thresholds_are_kept_and_hold_for_the_same_models_alone(tmp_path, folder
     again = open_judge(spec)
     assert again.thresholds.levels == calibrated.thresholds.levels
     assert again.fingerprint == calibrated.fingerprint
-    with pytest.raises(EvaluationError, match="of dino=.*vit, not of dino=.*dinov2"):
+    with pytest.raises(EvaluationError, match=r"of dino=.*vit, not of dino=.*dinov2"):
         open_judge(spec.replace("/vit", "/dinov2"))
     with pytest.raises(EvaluationError, match="not of dino=none"):
         open_judge(f"embedding:clip={moved},thresholds={path}")
