@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import gc
 import json
 import threading
 import time
@@ -15,7 +16,8 @@ from instruct_imagen.evaluation.case import CONDITION_KINDS, Case, Condition, Ev
 from instruct_imagen.evaluation.judges import vlm_client
 from instruct_imagen.evaluation.judges.registry import judge_classes, open_judge
 from instruct_imagen.evaluation.judges.vlm import VlmJudge
-from instruct_imagen.evaluation.judges.vlm_client import Usage, seconds
+from instruct_imagen.evaluation.judges.vlm_client import seconds
+from instruct_imagen.evaluation.judges.vlm_endpoint import Usage
 from instruct_imagen.evaluation.judges.vlm_prompts import (
     MEANINGS,
     AnswerError,
@@ -238,6 +240,8 @@ def test_a_case_without_an_answer_is_named_and_gets_no_score(server, tmp_path, c
     ):
         judge.judge(cases, images)
     assert judge.usage.failures == 1
+    del judge
+    gc.collect()
     assert "1 failures" in capsys.readouterr().err
     done = len(server.bodies)
     again = vlm(server, cache=str(tmp_path))
@@ -270,14 +274,43 @@ def test_a_request_that_is_refused_fails_its_case_alone(server):
     assert len(server.bodies) == 4
 
 
-def test_many_failures_in_a_row_end_the_run(server):
+def many(count):
+    return (
+        [case(number=number) for number in range(count)],
+        [flat("red", noise=9, seed=number) for number in range(count)],
+    )
+
+
+def test_many_questions_in_a_row_without_an_answer_end_the_run(server):
     server.script += [chat_server.refuse(400, "no such parameter")] * 200
     judge = vlm(server, parallel="2")
-    cases = [case(number=number) for number in range(50)]
-    images = [flat("red", noise=9, seed=number) for number in range(50)]
+    cases, images = many(50)
     with pytest.raises(EvaluationError, match="no such parameter; the rest was not asked: 8"):
         judge.judge(cases, images)
-    assert len(server.bodies) <= vlm_client.GIVE_UP + 2
+    sent = len(server.bodies)
+    assert sent <= vlm_client.GIVE_UP + 2
+    for one, image in zip(cases, images, strict=True):  # as a runner does after a failed batch
+        with pytest.raises(EvaluationError, match="gives no answers: 8 questions in a row"):
+            judge.judge([one], [image])
+    assert len(server.bodies) == sent
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        say(lambda _: None, refusal="no faces"),
+        lambda handler, _: handler.send(
+            400, {"error": {"message": "no faces", "code": "content_filter"}}
+        ),
+    ],
+)
+def test_a_model_that_refuses_some_pictures_is_asked_of_all_others(server, refusal):
+    server.script += [refusal] * 30
+    cases, images = many(20)
+    judge = vlm(server, parallel="1")
+    with pytest.raises(EvaluationError, match=r"15 of 20 .* and 5 more\).*no faces"):
+        judge.judge(cases, images)
+    assert len(server.bodies) == 40
 
 
 # -- Retries ---------------------------------------------------------------------------------------
@@ -366,12 +399,13 @@ def test_nobody_there_is_one_line():
         judge.judge([case()], [flat("red")])
 
 
-def test_a_run_that_ended_early_can_be_taken_up(server):
-    server.script.append(chat_server.refuse(401))
-    judge = vlm(server, parallel="1")
-    with pytest.raises(EvaluationError, match="HTTP 401"):
-        judge.judge([case()], [flat("red")])
-    assert values(judge.judge([case()], [flat("red")])[0]) == [1, 0, 1]
+def test_what_is_known_is_told_after_the_endpoint_went_away(tmp_path):
+    with ChatServer() as server:
+        judge = vlm(server, cache=str(tmp_path), retries="0")
+        found = judge.judge([case()], [flat("red")])
+    with pytest.raises(EvaluationError, match="gives no answers"):
+        judge.judge([case("green")], [flat("green")])
+    assert judge.judge([case()], [flat("red")]) == found
 
 
 # -- Cache -----------------------------------------------------------------------------------------
@@ -450,6 +484,9 @@ def test_tokens_and_cost_are_counted(server, capsys):
     judge.judge([case()], [flat("red")])
     assert (judge.usage.prompt_tokens, judge.usage.completion_tokens) == (2000, 100)
     assert judge.usage.cost == pytest.approx((2000 * 2 + 100 * 8) / 1e6)
+    assert capsys.readouterr().err == ""
+    del judge
+    gc.collect()
     printed = capsys.readouterr().err
     assert printed.startswith("vlm: 2 requests (0 retries, 0 repairs), 0 answers from the cache")
     assert "2000 + 100 tokens, cost 0.0048" in printed
@@ -462,6 +499,7 @@ def test_answers_without_a_count_are_said_to_have_none(server, capsys):
 
     server.script.append(uncounted)
     vlm(server, price_in="1", price_out="1").judge([case()], [flat("red")])
+    gc.collect()
     assert "(1 answers came without a count)" in capsys.readouterr().err
 
 

@@ -182,7 +182,7 @@ class EmbeddingJudge:
         from instruct_imagen.evaluation.judges import embedding_calibration as pairs
         from instruct_imagen.evaluation.judges.embedding_thresholds import Thresholds, level
 
-        given = dict(full or {})
+        given, cases = dict(full or {}), list(cases)  # a list: a suite may render what it is asked
         kinds = {one.kind for case in cases for one in case.conditions}
         wanted = [kind for kind in DECIDES if kind in kinds]
         if unknown := sorted(set(given) - {*wanted, "pq"}):

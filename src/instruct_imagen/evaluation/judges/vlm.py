@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,11 +20,10 @@ from instruct_imagen.evaluation.judges import vlm_prompts as prompts
 from instruct_imagen.evaluation.judges.base import Score, Verdict
 from instruct_imagen.evaluation.judges.vlm_client import (
     ChatClient,
-    Endpoint,
     EndpointFailed,
     RequestFailed,
-    Usage,
 )
+from instruct_imagen.evaluation.judges.vlm_endpoint import Endpoint, Usage
 from instruct_imagen.images import load_image
 
 VERSION = 1
@@ -42,7 +42,8 @@ class VlmJudge:
 
     A score comes from an answer or there is none: where a model refuses, or answers twice what
     cannot be read, the run ends with an error that lists the cases. What was answered before is in
-    the cache, so that a repeated run asks only the rest.
+    the cache, so that a repeated run asks only the rest. `usage` counts all along; it is printed
+    when the judge is done with.
 
     Args:
         url: Base of the endpoint, ``https://…/v1``, or its whole address.
@@ -113,6 +114,7 @@ class VlmJudge:
             self._settings["max_tokens"] = _whole("max_tokens", max_tokens)
         folder = Path(cache) if cache else None
         self._client = ChatClient(endpoint, cache=folder, usage=self.usage)
+        weakref.finalize(self, _tell, self.usage)  # at the end of the process at the latest
 
     @property
     def fingerprint(self) -> str:
@@ -124,9 +126,11 @@ class VlmJudge:
         return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
     def judge(self, cases: Sequence[Case], images: Sequence[np.ndarray]) -> list[Verdict]:
-        """See `base.Judge`; tells on stderr what it asked."""
+        """See `base.Judge`.
+
+        Once the endpoint has shown that it gives no answers, this judge asks it nothing more.
+        """
         pairs = [(case, load_image(one)) for case, one in zip(cases, images, strict=True)]
-        self._client.start()
         pool = ThreadPoolExecutor(max_workers=self.parallel)
         try:
             asked = [
@@ -134,11 +138,11 @@ class VlmJudge:
                 for pair in pairs
             ]
             return self._gathered(cases, asked)
+        except KeyboardInterrupt:
+            self._client.end("it was interrupted")
+            raise
         finally:
-            self._client.stop()
             pool.shutdown(cancel_futures=True)
-            if cases:
-                print(f"vlm: {self.usage}", file=sys.stderr)
 
     def _gathered(
         self, cases: Sequence[Case], asked: Sequence[tuple[Future[Ratings], Future[Ratings]]]
@@ -202,6 +206,12 @@ def verdict(case: Case, consistency: Ratings, quality: Ratings) -> Verdict:
         pq_reason=pq.reason,
         measures={"quality_rating": pq.score},
     )
+
+
+def _tell(usage: Usage) -> None:
+    """Prints the bill of a judge that is done, if it did anything."""
+    if usage.requests or usage.cache_hits:
+        print(f"vlm: {usage}", file=sys.stderr)
 
 
 def _key(variable: str) -> str:

@@ -12,12 +12,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from instruct_imagen.evaluation.case import EvaluationError
+from instruct_imagen.evaluation.judges.vlm_endpoint import Endpoint, Usage
 from instruct_imagen.evaluation.judges.vlm_prompts import AnswerError, repair_words
 from instruct_imagen.reference_image import write_whole
 
@@ -38,15 +38,23 @@ LONGEST_ORDER = 600.0
 LARGEST_ANSWER = 8_000_000
 """Bytes."""
 
-SHORTEST_SECRET = 8
-"""Characters; servers of one's own take any key, and people write ``none``."""
-
 GIVE_UP = 8
-"""So many requests in a row that fail for good end the run."""
+"""So many questions in a row that the server does not answer end the run."""
+
+REFUSALS = ("content_filter", "content_policy_violation")
+"""Codes of HTTP 400 by which servers refuse what a picture or text shows."""
 
 
 class RequestFailed(Exception):
-    """A request has no answer; others may have one."""
+    """A question has no answer that can be used; others may have one.
+
+    Attributes:
+        answered: The server did answer.
+    """
+
+    def __init__(self, cause: str, *, answered: bool) -> None:
+        super().__init__(cause)
+        self.answered = answered
 
 
 class EndpointFailed(Exception):
@@ -65,126 +73,6 @@ class _Transient(Exception):
         super().__init__(cause)
         self.after = after
         self.unreachable = unreachable
-
-
-@dataclass
-class Usage:
-    """What was asked and what it costs; of this process, not of what lay in the cache.
-
-    Attributes:
-        requests: Sent, repeated ones included.
-        retries: Of these, repeated after an error of the server or the line.
-        repairs: Of these, asked again for an answer that can be read.
-        cache_hits: Answers that were known already.
-        failures: Images that stay without a verdict.
-        prompt_tokens: As the server counts them.
-        completion_tokens: As the server counts them.
-        uncounted: Answers of which the server told no tokens.
-        price_in: Of a million prompt tokens; None if unknown.
-        price_out: Of a million completion tokens; None if unknown.
-    """
-
-    requests: int = 0
-    retries: int = 0
-    repairs: int = 0
-    cache_hits: int = 0
-    failures: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    uncounted: int = 0
-    price_in: float | None = None
-    price_out: float | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
-
-    def add(self, **counts: int) -> None:
-        """Adds to the counts, from any thread."""
-        with self._lock:
-            for name, count in counts.items():
-                setattr(self, name, getattr(self, name) + count)
-
-    @property
-    def cost(self) -> float | None:
-        """In the currency of the prices; None without them."""
-        if self.price_in is None or self.price_out is None:
-            return None
-        spent = self.prompt_tokens * self.price_in + self.completion_tokens * self.price_out
-        return spent / 1e6
-
-    def __str__(self) -> str:
-        cost = f", cost {self.cost:.4f}" if self.cost is not None else ""
-        more = f" ({self.uncounted} answers came without a count)" if self.uncounted else ""
-        return (
-            f"{self.requests} requests ({self.retries} retries, {self.repairs} repairs), "
-            f"{self.cache_hits} answers from the cache, {self.failures} failures, "
-            f"{self.prompt_tokens} + {self.completion_tokens} tokens{cost}{more}"
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """Where and how is asked.
-
-    Attributes:
-        url: Base (``https://…/v1``) or whole address (``…/chat/completions``).
-        key: Sent as a bearer token; empty for none. It is in no text that this class gives.
-        retries: Of a request, after errors that may pass.
-        timeout: Seconds without a word of the server.
-        pause: Seconds before the first retry, about; doubled each time.
-
-    Raises:
-        EvaluationError: The address is none, or the key cannot be sent.
-    """
-
-    url: str
-    key: str = field(default="", repr=False)
-    retries: int = 4
-    timeout: float = 120.0
-    pause: float = 1.0
-
-    def __post_init__(self) -> None:
-        parts = self._parts
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise EvaluationError(
-                "vlm: url is no http address: give the base of the endpoint, e.g. "
-                "url=http://127.0.0.1:8000/v1"
-            )
-        if parts.username is not None or parts.password is not None:
-            raise EvaluationError(
-                "vlm: url holds a name or password: leave them out, and name the environment "
-                "variable that holds the key, key_env=…"
-            )
-        if not self.key.isascii() or not self.key.isprintable() or " " in self.key:
-            raise EvaluationError(
-                "vlm: the key holds characters that no header can: set its environment variable "
-                "to the bare key"
-            )
-
-    @property
-    def _parts(self) -> SplitResult:
-        try:
-            parts = urlsplit(self.url)
-            _ = parts.port  # a wrong one raises here
-            return parts
-        except ValueError:
-            return urlsplit("")
-
-    @property
-    def address(self) -> str:
-        """Where requests go."""
-        parts = self._parts
-        path = parts.path.rstrip("/")
-        if not path.endswith("/chat/completions"):
-            path = f"{path or '/v1'}/chat/completions"
-        return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
-
-    @property
-    def shown(self) -> str:
-        """The address for people, without its query, which may hold secrets."""
-        return urlunsplit(urlsplit(self.address)._replace(query=""))
-
-    def hidden(self, text: str) -> str:
-        """A text in which the key cannot be seen; a short one is no secret, but may be a word."""
-        return text.replace(self.key, "[key]") if len(self.key) >= SHORTEST_SECRET else text
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -226,16 +114,16 @@ class ChatClient:
         self._asking: dict[str, threading.Lock] = {}
         self._failed_in_a_row = 0
         self.ended = ""
-        """Why nothing more is asked; empty while it is."""
+        """Why nothing more is sent, ever; empty while it is."""
 
-    def start(self) -> None:
-        """Forgets that an earlier run ended early."""
-        self._stop.clear()
-        self._failed_in_a_row, self.ended = 0, ""
+    def end(self, cause: str) -> None:
+        """Nothing more is sent, and whoever waits is woken; what is known is still told.
 
-    def stop(self) -> None:
-        """Nothing more is sent; whoever waits is woken."""
-        self._stop.set()
+        A run of thousands of cases must not wait for each of them in vain.
+        """
+        with self._lock:
+            self.ended = self.ended or cause
+            self._stop.set()
 
     def ask(self, body: dict[str, Any], names: Sequence[str], read: Callable[[str], T]) -> T:
         """What an answer says.
@@ -263,11 +151,11 @@ class ChatClient:
                     pass  # not ours, or damaged: it is asked again and replaced
             try:
                 answer, found = self._asked(body, names, read)
-            except RequestFailed:
-                self._count_failure()
+            except RequestFailed as error:
+                self._count_failure(error)
                 raise
             except EndpointFailed as error:
-                self._end(str(error))
+                self.end(str(error))
                 raise
             self._failed_in_a_row = 0
             self._write(key, body, answer)
@@ -296,14 +184,14 @@ class ChatClient:
             return answer, read(answer)
         except AnswerError as error:
             said = " ".join(answer.split())[:80]
-            raise RequestFailed(f"{error}; it said “{said}”") from None
+            raise RequestFailed(f"{error}; it said “{said}”", answered=True) from None
 
     def _complete(self, body: dict[str, Any]) -> str:
         """The words of an answer, after as many tries as are allowed."""
         data = json.dumps(body).encode()
         for attempt in range(self.endpoint.retries + 1):
             if self._stop.is_set():
-                raise EndpointFailed("the run was stopped")
+                raise EndpointFailed(self.ended)
             self.usage.add(requests=1, retries=int(attempt > 0))
             try:
                 return self._words(self._sent(data))
@@ -313,7 +201,9 @@ class ChatClient:
                 self._wait(attempt, last)
         tries = self.endpoint.retries + 1
         cause = f"{last} ({tries} {'try' if tries == 1 else 'tries'})"
-        raise (EndpointFailed if last.unreachable else RequestFailed)(cause)
+        if last.unreachable:
+            raise EndpointFailed(cause)
+        raise RequestFailed(cause, answered=False)
 
     def _wait(self, attempt: int, error: _Transient) -> None:
         """Until the next try: as the server asks, or longer and longer, never all at once."""
@@ -349,12 +239,13 @@ class ChatClient:
                 text = error.read(LARGEST_ANSWER).decode("utf-8", "replace")
             except (OSError, http.client.HTTPException):
                 text = ""
-        cause = f"HTTP {error.code}: {self._line(_message(text) or error.reason)}"
+        code, message = _error(text)
+        cause = f"HTTP {error.code}: {self._line(message or error.reason)}"
         if error.code in TRANSIENT or error.code >= 500:
             return _Transient(cause, after=seconds(error.headers.get("Retry-After", "")))
         if error.code in HOPELESS or error.code < 400:
             return EndpointFailed(cause)
-        return RequestFailed(cause)
+        return RequestFailed(cause, answered=code in REFUSALS)
 
     def _words(self, data: bytes) -> str:
         """The answer's words; counts its tokens."""
@@ -375,27 +266,20 @@ class ChatClient:
         else:
             self.usage.add(prompt_tokens=counts[0], completion_tokens=counts[1])
         if message.get("refusal") or choice.get("finish_reason") == "content_filter":
-            raise RequestFailed(
-                f"the model refused: {self._line(message.get('refusal') or content)}"
-            )
+            said = self._line(message.get("refusal") or content)
+            raise RequestFailed(f"the model refused: {said}", answered=True)
         return str(content)
 
     def _line(self, cause: object) -> str:
         """One short line in which the key cannot be seen."""
         return " ".join(self.endpoint.hidden(str(cause)).split())[:200]
 
-    def _count_failure(self) -> None:
+    def _count_failure(self, error: RequestFailed) -> None:
         with self._lock:
-            self._failed_in_a_row += 1
+            self._failed_in_a_row = 0 if error.answered else self._failed_in_a_row + 1
             many = self._failed_in_a_row >= GIVE_UP
         if many:
-            self._end(f"{GIVE_UP} questions in a row failed")
-
-    def _end(self, cause: str) -> None:
-        with self._lock:
-            if not self._stop.is_set():
-                self.ended = cause
-                self._stop.set()
+            self.end(f"{GIVE_UP} questions in a row were not answered ({error})")
 
     def _path(self, key: str) -> Path | None:
         return self._cache / key[:2] / f"{key}.json" if self._cache is not None else None
@@ -435,13 +319,15 @@ def seconds(header: str) -> float:
         return 0.0
 
 
-def _message(text: str) -> str:
-    """The message of an error's body, or the body."""
+def _error(text: str) -> tuple[str, str]:
+    """Code and message of an error's body; no code and the body itself if it has another form."""
     try:
         error = json.loads(text)["error"]
-        return str(error["message"] if isinstance(error, dict) else error)
+        if isinstance(error, dict):
+            return str(error.get("code")), str(error["message"])
+        return "", str(error)
     except (ValueError, KeyError, TypeError, RecursionError):
-        return text
+        return "", text
 
 
 def _count(usage: Any, name: str) -> int | None:

@@ -83,7 +83,7 @@ MEANINGS: Mapping[ConditionKind, str] = {
     "content": "things and their places are those of {marker}, though the style is another",
     "background": "what lies behind the things is what {marker} shows",
     "edit": "the change that the words ask for is made, completely",
-    "source": "all but the change that is asked for{outside} is as in {marker}, pixel for pixel to the eye",
+    "source": "all but the change that is asked for{outside} is exactly as in {marker}",
 }
 """What each kind of condition asks."""
 
