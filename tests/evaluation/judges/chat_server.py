@@ -67,16 +67,10 @@ def handler_of(server):
             self.send(status, {"error": {"message": message, "type": "test"}}, headers)
 
         def do_POST(self):
-            with server.lock:
-                server.active += 1
-                server.most_active = max(server.most_active, server.active)
             try:
                 self.answer()
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True  # the client did not wait
-            finally:
-                with server.lock:
-                    server.active -= 1
 
         def answer(self):
             data = self.rfile.read(int(self.headers["Content-Length"]))
@@ -88,8 +82,12 @@ def handler_of(server):
                 body = checked(self.headers, data)
             except ProtocolError as error:
                 return self.fail(400, str(error))
-            time.sleep(server.delay)
             with server.lock:
+                server.active += 1
+                server.most_active = max(server.most_active, server.active)
+            time.sleep(server.delay)
+            with server.lock:  # before the answer, after which the client may ask again
+                server.active -= 1
                 server.bodies.append(body)
                 server.times.append(time.monotonic())
                 server.headers.append(dict(self.headers))

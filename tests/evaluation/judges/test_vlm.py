@@ -265,6 +265,18 @@ def test_a_refusal_is_a_failure(server, misbehave):
     assert judge.usage.repairs == 0
 
 
+def test_a_case_that_fails_and_then_has_a_verdict_is_no_failure(server):
+    server.script.append(chat_server.refuse(400, "not now"))
+    judge = vlm(server, parallel="1")
+    for failures in (1, 0):
+        if failures:
+            with pytest.raises(EvaluationError, match="1 of 1"):
+                judge.judge([case()], [flat("red")])
+        else:
+            assert judge.judge([case()], [flat("red")])
+        assert judge.usage.failures == failures
+
+
 def test_a_request_that_is_refused_fails_its_case_alone(server):
     server.script.append(chat_server.refuse(400, "picture too small"))
     judge = vlm(server, parallel="1")
@@ -293,6 +305,7 @@ def test_many_questions_in_a_row_without_an_answer_end_the_run(server):
         with pytest.raises(EvaluationError, match="gives no answers: 8 questions in a row"):
             judge.judge([one], [image])
     assert len(server.bodies) == sent
+    assert judge.usage.failures == 50
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,7 @@ class VlmJudge:
         if max_tokens:
             self._settings["max_tokens"] = _whole("max_tokens", max_tokens)
         folder = Path(cache) if cache else None
+        self._failed: set[str] = set()
         self._client = ChatClient(endpoint, cache=folder, usage=self.usage)
         weakref.finalize(self, _tell, self.usage)  # at the end of the process at the latest
 
@@ -152,20 +153,23 @@ class VlmJudge:
         Raises:
             EvaluationError: Some cases have none.
         """
-        found, failed = [], {}
+        found, told, failed = [], set(), {}
         for case, futures in zip(cases, asked, strict=True):
             try:
                 found.append(verdict(case, *(future.result() for future in futures)))
+                told.add(case.id)
             except RequestFailed as error:
                 failed[case.id] = str(error)
             except EndpointFailed:
                 pass  # why is in the client's `ended`, below
+        self._failed |= {case.id for case in cases} - told
+        self._failed -= told  # a runner asks again, one by one, what failed together
+        self.usage.failures = len(self._failed)
         if len(found) == len(cases):
             return found
         shown, ended = self._client.endpoint.shown, self._client.ended
         if not failed:
             raise EvaluationError(f"vlm: {shown} gives no answers: {ended}")
-        self.usage.add(failures=len(failed))
         first = next(iter(failed.values()))
         names = ", ".join(list(failed)[:NAMED])
         more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
