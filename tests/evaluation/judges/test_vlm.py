@@ -352,10 +352,10 @@ def test_errors_that_pass_are_waited_out(server, misbehave):
 
 
 def test_time_outs_are_tried_again(server):
-    server.script.append(chat_server.sleep(0.6))
-    judge = vlm(server, parallel="1", timeout="0.25")
+    server.script.append(chat_server.sleep(1.2))
+    judge = vlm(server, parallel="1", timeout="0.4")
     assert values(judge.judge([case()], [flat("red")])[0]) == [1, 0, 1]
-    assert judge.usage.retries == 1
+    assert judge.usage.retries >= 1
 
 
 def test_errors_that_stay_are_told_with_their_cause(server):
