@@ -148,11 +148,15 @@ def medians(ratings: Sequence[Rating]) -> dict[tuple[str, str], tuple[float, flo
 
 
 def read_verdicts(path: Path) -> dict[str, tuple[float, float]]:
-    """Case id → SC and PQ, from lines ``{"case": id, "sc": x, "pq": y, …}``.
+    """Case id → SC and PQ of a judge.
+
+    A line is ``{"case": id, "sc": x, "pq": y}``, or one of an evaluation's
+    ``verdicts-<judge>.jsonl``: ``{"id": id, "scores": [[condition, value, …], …], "pq": y,
+    "error": ""}``, whose SC is the least of its scores and which is no verdict where it has an
+    error. Of several lines on a case the last counts; other keys are not read.
 
     Raises:
-        EvaluationError: The file is missing, or a line is no such object or of a case that was
-            there before.
+        EvaluationError: The file is missing, or a line is neither.
     """
     found: dict[str, tuple[float, float]] = {}
     try:
@@ -162,15 +166,18 @@ def read_verdicts(path: Path) -> dict[str, tuple[float, float]]:
     for number, line in enumerate(lines, 1):
         try:
             verdict = json.loads(line)
-            case, scores = verdict["case"], (verdict["sc"], verdict["pq"])
-        except (ValueError, KeyError, TypeError) as error:
+            case = verdict["id"] if "id" in verdict else verdict["case"]
+            if verdict.get("error"):
+                found.pop(case, None)
+                continue
+            sc = verdict["sc"] if "sc" in verdict else min(one[1] for one in verdict["scores"])
+            scores = (sc, verdict["pq"])
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise EvaluationError(
                 f"{path}: line {number} must be an object with case, sc and pq"
             ) from error
         if not isinstance(case, str) or not all(_is_score(score) for score in scores):
             raise EvaluationError(f"{path}: line {number}: sc and pq must be 0, 0.5 or 1")
-        if case in found:
-            raise EvaluationError(f"{path}: line {number}: {case} is there twice; keep one")
         found[case] = (float(scores[0]), float(scores[1]))
     return found
 
