@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,7 @@ def run(chosen: argparse.Namespace) -> None:
     if chosen.people and chosen.people < chosen.raters:
         raise UsageError(f"--people must be at least --raters, {chosen.raters}")
     check_file(chosen.store, name="--store")
+    check_port(chosen.host, chosen.port)
     folders = method_folders(chosen.folders)
     suite = open_suite(chosen.suite)
     cases = answered(suite.cases(image_size(folders)), folders)
@@ -72,6 +74,20 @@ def run(chosen: argparse.Namespace) -> None:
         flush=True,
     )
     serve(RatingDesk(items, store, plan), host=chosen.host, port=chosen.port)
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises a `UsageError` unless a page can be served there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host, port))
+    except OSError as error:
+        raise UsageError(
+            f"the page cannot be served at {host}:{port} ({error.strerror}): name another --port "
+            "or --host"
+        ) from error
 
 
 def method_folders(given: Sequence[str]) -> dict[str, Path]:
