@@ -47,6 +47,11 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Serves the page until it is interrupted."""
+    if chosen.people and chosen.people < chosen.raters:
+        raise UsageError(f"--people must be at least --raters, {chosen.raters}")
+    check_file(chosen.store, name="--store")
+    check_port(chosen.host, chosen.port)
+    folders = method_folders(chosen.folders)
     from instruct_imagen.evaluation.rating.assignment import Plan
     from instruct_imagen.evaluation.rating.desk import RatingDesk
     from instruct_imagen.evaluation.rating.items import rating_items, sampled
@@ -54,11 +59,6 @@ def run(chosen: argparse.Namespace) -> None:
     from instruct_imagen.evaluation.rating.storage import Store
     from instruct_imagen.evaluation.suites.registry import open_suite
 
-    if chosen.people and chosen.people < chosen.raters:
-        raise UsageError(f"--people must be at least --raters, {chosen.raters}")
-    check_file(chosen.store, name="--store")
-    check_port(chosen.host, chosen.port)
-    folders = method_folders(chosen.folders)
     suite = open_suite(chosen.suite)
     cases = answered(suite.cases(image_size(folders)), folders)
     if chosen.cases:

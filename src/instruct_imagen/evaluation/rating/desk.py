@@ -2,7 +2,7 @@
 
 Answers are plain objects that hold all that the page shows and no name of a case or a method;
 images are in them as pixels encoded anew, without any metadata of their files. The desk keeps
-nothing between two calls but decoded images: the page works on after the server was restarted.
+nothing between two calls but what it could make again: the page works on after a restart.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class RatingDesk:
         for item in items:
             self._methods.setdefault(item.case.id, []).append(item.method)
         self._picture = lru_cache(maxsize=256)(_picture)
+        self._ordered = lru_cache(maxsize=64)(self._in_order)
 
     def ask(self, question: Mapping[str, Any]) -> Answer:
         """Answers the page; a wrong question is answered with ``error``, one line.
@@ -70,13 +71,7 @@ class RatingDesk:
 
     def queue(self, rater: str) -> list[RatingItem]:
         """The images that a rater was given so far, in their order."""
-        cases = [one.case for one in self.store.assignments() if one.rater == rater]
-        return [
-            self._items[case, method]
-            for case in cases
-            if case in self._methods
-            for method in shuffled(self._methods[case], self.store.secret, rater, case)
-        ]
+        return self._tokens(rater)[0]
 
     def _rate(self, rater: str, question: Mapping[str, Any]) -> Answer:
         queue, tokens = self._tokens(rater)
@@ -102,7 +97,7 @@ class RatingDesk:
     def _answer(self, rater: str, question: Mapping[str, Any], shown: str) -> Answer:
         """The image of a token; without one the first that is not rated, or the end."""
         queue, tokens = self._tokens(rater)
-        ratings = {(r.case, r.method): r for r in self.store.ratings() if r.rater == rater}
+        ratings = {(r.case, r.method): r for r in self.store.ratings(rater)}
         if shown:
             return self._item(rater, queue, tokens, _place(tokens, shown), ratings)
         for place, item in enumerate(queue):
@@ -146,8 +141,17 @@ class RatingDesk:
         }
 
     def _tokens(self, rater: str) -> tuple[list[RatingItem], list[str]]:
-        queue = self.queue(rater)
+        """A rater's queue, and what the page knows its images by."""
+        return self._ordered(rater, tuple(one.case for one in self.store.assignments(rater)))
+
+    def _in_order(self, rater: str, cases: tuple[str, ...]) -> tuple[list[RatingItem], list[str]]:
         secret = self.store.secret
+        queue = [
+            self._items[case, method]
+            for case in cases
+            if case in self._methods
+            for method in shuffled(self._methods[case], secret, rater, case)
+        ]
         return queue, [token(secret, rater, item.case.id, item.method) for item in queue]
 
     def _item(

@@ -36,8 +36,6 @@ CREATE TABLE clicks (
     image TEXT NOT NULL, at REAL NOT NULL
 ) STRICT;
 CREATE INDEX clicks_of ON clicks (rater, case_id, method);
-CREATE VIEW ratings AS SELECT rater, case_id, method, sc, pq, image, at FROM clicks
-    WHERE number IN (SELECT max(number) FROM clicks GROUP BY rater, case_id, method);
 """
 
 
@@ -163,18 +161,15 @@ class Store:
                 f"those of {suite}: name another --store"
             )
 
-    def assignments(self) -> list[Assignment]:
-        """All of them; those of a rater in their order."""
+    def assignments(self, rater: str | None = None) -> list[Assignment]:
+        """All of them, or a rater's; those of a rater in their order."""
         with self._open() as rows:
-            found = rows.execute(
-                "SELECT rater, case_id, at FROM assignments ORDER BY rater, position"
-            )
-            return [Assignment(rater=rater, case=case, at=at) for rater, case, at in found]
+            return _assignments(rows, rater)
 
-    def ratings(self) -> list[Rating]:
-        """The last rating of each image by each rater, in the order of the clicks."""
+    def ratings(self, rater: str | None = None) -> list[Rating]:
+        """The last rating of each image by each rater, or by one, in the order of the clicks."""
         with self._open() as rows:
-            return _ratings(rows)
+            return _ratings(rows, rater)
 
     @contextmanager
     def assigning(self) -> Iterator[Assigning]:
@@ -229,10 +224,7 @@ class Assigning:
 
     def assignments(self) -> list[Assignment]:
         """As of now."""
-        found = self._rows.execute(
-            "SELECT rater, case_id, at FROM assignments ORDER BY rater, position"
-        )
-        return [Assignment(rater=rater, case=case, at=at) for rater, case, at in found]
+        return _assignments(self._rows)
 
     def ratings(self) -> list[Rating]:
         """As of now."""
@@ -258,8 +250,23 @@ def _transaction(rows: sqlite3.Connection) -> Iterator[None]:
     rows.execute("COMMIT")
 
 
-def _ratings(rows: sqlite3.Connection) -> list[Rating]:
-    found = rows.execute("SELECT case_id, method, rater, sc, pq, image, at FROM ratings")
+def _assignments(rows: sqlite3.Connection, rater: str | None = None) -> list[Assignment]:
+    found = rows.execute(
+        "SELECT rater, case_id, at FROM assignments WHERE ?1 IS NULL OR rater = ?1 "
+        "ORDER BY rater, position",
+        (rater,),
+    )
+    return [Assignment(rater=rater, case=case, at=at) for rater, case, at in found]
+
+
+def _ratings(rows: sqlite3.Connection, rater: str | None = None) -> list[Rating]:
+    whose = "" if rater is None else "WHERE rater = ?"
+    found = rows.execute(
+        "SELECT case_id, method, rater, sc, pq, image, at FROM clicks WHERE number IN "
+        f"(SELECT max(number) FROM clicks {whose} GROUP BY rater, case_id, method) "
+        "ORDER BY number",
+        () if rater is None else (rater,),
+    )
     names = ("case", "method", "rater", "sc", "pq", "image", "at")
     return [Rating(**dict(zip(names, row, strict=True))) for row in found]
 
