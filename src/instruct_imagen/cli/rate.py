@@ -52,6 +52,11 @@ def run(chosen: argparse.Namespace) -> None:
     check_file(chosen.store, name="--store")
     check_port(chosen.host, chosen.port)
     folders = method_folders(chosen.folders)
+    serve_page(chosen, folders)
+
+
+def serve_page(chosen: argparse.Namespace, folders: dict[str, Path]) -> None:
+    """Opens the suite and the store, says what is to be rated, and serves."""
     from instruct_imagen.evaluation.rating.assignment import Plan
     from instruct_imagen.evaluation.rating.desk import RatingDesk
     from instruct_imagen.evaluation.rating.items import rating_items, sampled
