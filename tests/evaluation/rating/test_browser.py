@@ -41,7 +41,12 @@ class Server:
                 str(self.folder), str(self.port),
             ],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
+            # a proxy that is not there: the page has to do without
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+                **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"),
+            },
             stdout=subprocess.PIPE,
             text=True,
         )  # fmt: skip
@@ -241,3 +246,24 @@ def test_a_killed_server_loses_nothing_and_doubles_nothing(server, browser):
     page.rate("1", "q")
     clicks = [click for click in server.clicks() if click[0] == "bob"]
     assert len(clicks) == len({click[:3] for click in clicks}) == 3
+
+
+def test_a_click_that_cannot_be_stored_is_kept_and_sent_again(server, browser):
+    page = Page(browser)
+    page.begin(server.address, "Carl")
+    token, before = page.state("token"), server.clicks()
+
+    def renamed(old, new):
+        with sqlite3.connect(server.folder / "ratings.sqlite") as rows:
+            rows.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    renamed("clicks", "away")
+    try:
+        page.press("3", "e")
+        page.wait(lambda: page.text(".note") != "")
+        assert page.state("token") == token and page.pressed() == ["3", "e"]
+        assert "Not saved yet" in page.text(".note")
+    finally:
+        renamed("away", "clicks")
+    page.wait(lambda: page.state("token") != token and not page.state("busy"))
+    assert [click[3:] for click in server.clicks()[len(before) :]] == [(1.0, 1.0)]

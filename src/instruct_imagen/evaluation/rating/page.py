@@ -50,6 +50,9 @@ def serve(desk: RatingDesk, *, port: int, host: str = HOST) -> None:
         OSError: The port is taken.
     """
     gradio = _gradio()
+    # gradio asks its own page whether it is there, and must not ask a proxy for it
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", HOST, host]))
     page = rating_page(desk)
     page.launch(
         prevent_thread_lock=True,
