@@ -150,8 +150,8 @@ def read_claims(folder: Path, judge: str | None = None) -> dict[str, Scores]:
         if results.failures:
             one = results.failures[0]
             raise EvaluationError(
-                f"{path} has {len(results.failures)} cases without a score, the first {one.case} of "
-                f"{one.model} ({one.error}): run runs/claims.sh again"
+                f"{path} has {len(results.failures)} cases without a score, the first {one.case} "
+                f"of {one.model} ({one.error}): run runs/claims.sh again"
             )
         found[path.parent.name] = _scores(results)
     if not found:
@@ -178,15 +178,14 @@ def arm_of(results: Results, scored: Scored) -> str:
 def find(claim: Claim, seeds: Mapping[str, Scores]) -> Finding | None:
     """What the figures say of a claim, over the seeds that have both arms whole; None for none."""
     pairs = {
-        seed: found for seed, scores in seeds.items() if (found := _pairs(claim, scores)) is not None
+        seed: found
+        for seed, scores in seeds.items()
+        if (found := _pairs(claim, scores)) is not None
     }
     if not pairs:
         return None
     first, second = (
-        [
-            np.mean([pairs[seed][group][place] for seed in pairs], axis=0)
-            for group in claim.groups
-        ]
+        [np.mean([pairs[seed][group][place] for seed in pairs], axis=0) for group in claim.groups]
         for place in (0, 1)
     )
     comparison = compare(first, second)
@@ -208,18 +207,14 @@ def find(claim: Claim, seeds: Mapping[str, Scores]) -> Finding | None:
     )
 
 
-def _verdict(
-    difference: Estimate, by_seed: Sequence[float]
-) -> Literal["yes", "no", "undecided"]:
+def _verdict(difference: Estimate, by_seed: Sequence[float]) -> Literal["yes", "no", "undecided"]:
     agreed = all(one > 0 for one in by_seed) or all(one < 0 for one in by_seed)
     if not (difference.clear and agreed):
         return "undecided"
     return "yes" if difference.value > 0 else "no"
 
 
-def _pairs(
-    claim: Claim, scores: Scores
-) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+def _pairs(claim: Claim, scores: Scores) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
     """Group → values of both arms on the same cases; None where an arm or a row is missing."""
     place = ("overall", "accuracy").index(claim.measure)
     found = {}

@@ -215,13 +215,15 @@ def test_levels_are_those_of_pairs_that_are_told_by_hand(calibrated):
     other = ~np.eye(len(cases), dtype=bool)
     found = calibrated.thresholds.levels["subject"]
     assert (found.matched, found.mismatched) == (10, 90)
-    assert found.full == pytest.approx(np.median(np.diag(similar)), abs=1e-6)
     assert found.partly == pytest.approx(np.quantile(similar[other], 0.95), abs=1e-6)
+    reached = np.quantile(np.diag(similar), 0.02)
+    assert found.full == pytest.approx(max(reached, np.quantile(similar[other], 0.99)), abs=1e-6)
     texts = targets_clip_t(calibrated, cases)
     found = calibrated.thresholds.levels["text"]
     assert (found.matched, found.mismatched) == (10, 90)
-    assert found.full == pytest.approx(np.median(np.diag(texts)), abs=1e-6)
     assert found.partly == pytest.approx(np.quantile(texts[other], 0.95), abs=1e-6)
+    reached = np.quantile(np.diag(texts), 0.02)
+    assert found.full == pytest.approx(max(reached, np.quantile(texts[other], 0.99)), abs=1e-6)
 
 
 def targets_clip_t(judge, cases):
@@ -300,7 +302,8 @@ def test_without_targets_pictures_of_a_marker_are_matched_with_each_other(folder
     for one in cases:
         first, second = judge._dino([Image.fromarray(r.image) for r in one.instruction.references])
         pairs += [first @ second] * 2
-    assert subject.full == pytest.approx(np.median(pairs), abs=1e-6)
+    reached = np.quantile(pairs, 0.02)
+    assert subject.full == pytest.approx(reached, abs=1e-6) or subject.full > reached
 
 
 def test_style_is_judged_by_clip_i(folder):
@@ -347,15 +350,15 @@ def test_models_that_tell_nothing_apart_are_refused(tmp_path, folder):
 
 def test_the_very_pair_that_made_a_level_reaches_it_again():
     found = level("text", "clip_t", np.linspace(0.7, 0.9, 11), np.linspace(0, 0.4, 101))
-    assert found.value(0.8 - 1e-8) == 1
-    assert found.value(0.8 - 1e-4) == 0.5
+    assert found.value(0.704 - 1e-8) == 1
+    assert found.value(0.704 - 1e-4) == 0.5
 
 
 def test_levels_need_enough_pairs():
     right, wrong = np.linspace(0.7, 0.9, 11), np.linspace(0, 0.4, 101)
     found = level("text", "clip_t", right, wrong)
-    assert (found.partly, found.full) == (pytest.approx(0.38), pytest.approx(0.8))
-    assert [found.value(x) for x in (0.37, 0.39, 0.79, 0.81)] == [0, 0.5, 0.5, 1]
+    assert (found.partly, found.full) == (pytest.approx(0.38), pytest.approx(0.704))
+    assert [found.value(x) for x in (0.37, 0.39, 0.70, 0.71)] == [0, 0.5, 0.5, 1]
     with pytest.raises(EvaluationError, match="4 matched pairs"):
         level("text", "clip_t", right[:4], wrong)
     with pytest.raises(EvaluationError, match="19 mismatched pairs"):

@@ -166,9 +166,9 @@ class EmbeddingJudge:
         """Thresholds of a suite, which the judge uses from now on.
 
         A condition is partly met (0.5) from the similarity on that 5% of its mismatched pairs
-        reach, and met (1) from the median of its matched pairs on; for PQ, corrupted pictures
-        stand for mismatched pairs and real ones for matched. The order of the cases does not
-        matter.
+        reach, and met (1) from what 98% of its matched pairs reach and at most 1% of its mismatched
+        ones; for PQ, corrupted pictures stand for mismatched pairs and real ones for matched. The
+        order of the cases does not matter.
 
         Args:
             cases: Of the suite; those with a target are compared by it, as a generated image is.
