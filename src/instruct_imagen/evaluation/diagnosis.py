@@ -14,6 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,7 @@ def variants(case: Case, others: Sequence[Case]) -> dict[str, Case]:
         if donor is not None:
             changed[f"swap {marker}"] = with_images(case.instruction, {marker: donor})
     markers = list(own)
-    for first, second in zip(markers, markers[1:], strict=False):
+    for first, second in pairwise(markers):
         exchanged = {first: own[second], second: own[first]}
         changed[f"exchange {first} {second}"] = with_images(case.instruction, exchanged)
     return {

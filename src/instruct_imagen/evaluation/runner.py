@@ -58,6 +58,7 @@ class Job:
         model: Opens the model.
         judges: Open the judges; may be none.
         spec: The model as the user named it, for the report.
+        suite_spec: The suite as the user named it: opens it again for the report's pictures.
         purpose: ``suite``, ``sweep`` or ``diagnosis``: which part of the report it is for.
         settings: What a sweep has set, for its curves.
     """
@@ -66,6 +67,7 @@ class Job:
     model: Callable[[], Generator]
     judges: tuple[Callable[[], Judge], ...]
     spec: str
+    suite_spec: str = ""
     purpose: str = "suite"
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -122,21 +124,25 @@ def run_suite(
     """
     with alone_in(folder):
         suite, model = job.suite(), job.model()
+        here = workers == 1
         wanted = selected(suite.groups, limit)
         size, batch = model.size, getattr(model, "batch_size", 1)
-        judges = {}
-        for open_judge in job.judges:
-            judge = open_judge()
-            judges[judge.name] = (open_judge, judge.fingerprint)
-        claim(folder, _about(job, suite, model, judges, limit), _SAME)
-        del model  # the workers load their own
-        _answer(folder, job, wanted, batch, workers, report)
+        judges = {judge.name: (open_judge, judge) for open_judge in job.judges
+                  for judge in (open_judge(),)}  # fmt: skip
+        fingerprints = {name: judge.fingerprint for name, (_, judge) in judges.items()}
+        claim(folder, _about(job, suite, model, fingerprints, limit), _SAME)
+        # Opened twice only where other processes need their own.
+        open_suite = (lambda: suite) if here else job.suite
+        open_model = (lambda: model) if here else job.model
+        work = partial(_open_answering, folder, open_suite, open_model)
+        _answer(folder, work, wanted, batch, workers, report)
         answers = read_answers(folder)
         failed = {index for index in wanted if answers[index].error}
         answered = [answers[index] for index in wanted if index not in failed]
-        for name, (open_judge, fingerprint) in judges.items():
-            work = partial(_open_judging, folder, job.suite, open_judge, size)
-            failed |= _judge(folder, name, fingerprint, answered, work, workers, report)
+        for name, (open_judge, judge) in judges.items():
+            own = (lambda judge=judge: judge) if here else open_judge
+            work = partial(_open_judging, folder, open_suite, own, size)
+            failed |= _judge(folder, name, fingerprints[name], answered, work, workers, report)
         return len(failed)
 
 
@@ -154,7 +160,7 @@ def _about(
     job: Job,
     suite: Suite,
     model: Generator,
-    judges: Mapping[str, tuple[Any, str]],
+    judges: Mapping[str, str],
     limit: int | None,
 ) -> dict[str, Any]:
     """What a run is of."""
@@ -163,6 +169,7 @@ def _about(
         "purpose": job.purpose,
         "suite": {
             "name": suite.name,
+            "spec": job.suite_spec or suite.name,
             "version": suite.version,
             "sha256": suite.sha256,
             "groups": dict(suite.groups),
@@ -175,7 +182,7 @@ def _about(
             "raw_inputs": model.raw_inputs,
         },
         "settings": dict(job.settings),
-        "judges": {name: fingerprint for name, (_, fingerprint) in judges.items()},
+        "judges": dict(judges),
         "limit": limit,
         "versions": {"python": platform.python_version(), **_versions()},
     }
@@ -196,7 +203,7 @@ def _versions() -> dict[str, str]:
 
 def _answer(
     folder: Path,
-    job: Job,
+    work: Callable[[], Work],
     wanted: Sequence[int],
     batch: int,
     workers: int,
@@ -213,7 +220,6 @@ def _answer(
         if not there.issuperset(members)
     ]
     counter = _Counter("images", len(wanted), report, done=len(there.intersection(wanted)))
-    work = partial(_open_answering, folder, job.suite, job.model)
     for answers in done(work, tasks, workers):
         lines.add(answers)
         counter.add(answers)

@@ -21,8 +21,9 @@ from instruct_imagen.data.world.variety import Variety
 from instruct_imagen.data.world.vocabulary import Vocabulary, training_vocabulary
 from instruct_imagen.evaluation.case import EvaluationError
 from instruct_imagen.evaluation.peers.options import count, fingerprint_of
+from instruct_imagen.evaluation.peers.pipeline import loaded
 from instruct_imagen.instruction import Instruction, without_markers
-from instruct_imagen.pipeline import InstructImagenPipeline, saved_pipeline
+from instruct_imagen.pipeline import saved_pipeline
 from instruct_imagen.recipes import recipe
 
 WORLDS = ("emoji", "drawings")
@@ -73,7 +74,7 @@ class NearestTraining:
     @cached_property
     def _encoder(self) -> torch.nn.Module:
         """The text encoder of the packaged pipeline."""
-        return InstructImagenPipeline.from_pretrained(saved_pipeline("starter")).text_encoder
+        return loaded(saved_pipeline("starter")).text_encoder
 
     @cached_property
     def _bank(self) -> torch.Tensor:

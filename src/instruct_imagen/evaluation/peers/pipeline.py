@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from diffusers.utils import logging as diffusers_logging
 from PIL import Image
+from transformers.utils import logging as transformers_logging
 
 from instruct_imagen.evaluation.case import EvaluationError
 from instruct_imagen.evaluation.peers.options import count, fingerprint_of, number
@@ -74,8 +76,7 @@ class SavedPipeline:
             },
             weight_files(folder),
         )
-        pipeline = InstructImagenPipeline.from_pretrained(folder, dtype=PRECISIONS[precision])
-        pipeline.set_progress_bar_config(disable=True)
+        pipeline = loaded(folder, dtype=PRECISIONS[precision])
         try:
             self.pipeline = pipeline.to(device)
         except (RuntimeError, AssertionError) as error:
@@ -103,6 +104,15 @@ class SavedPipeline:
                 generator=generators,
             )
         return list(output.images)
+
+
+def loaded(folder: Path, **options: Any) -> InstructImagenPipeline:
+    """A pipeline without the bars that its loading and its steps would show."""
+    transformers_logging.disable_progress_bar()
+    diffusers_logging.disable_progress_bar()
+    pipeline = InstructImagenPipeline.from_pretrained(folder, **options)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def weight_files(folder: Path) -> list[Path]:
