@@ -190,7 +190,8 @@ class RoleFindings:
         dropped: Change of the image without it, over that of another seed.
         swapped: Change with another image, over that of another seed.
         ignored: For each, whether neither change is above that of another seed.
-        copied: For each, whether the image is nearer to the reference than to the target.
+        copied: For each, whether it is not ignored, and the image is nearer to it than to the
+            target.
         confused: For each exchange with another reference, whether it changes less than another
             seed.
     """
@@ -266,7 +267,8 @@ def _add_case(
             size = len(base)
             shown = [np.asarray(to_square(load_image(one.image), size)) for one in references]
             nearest = min(distance(base, image) for image in shown)
-            role.copied.append(nearest < distance(base, case.target))
+            used = bool(own) and max(own) >= 1
+            role.copied.append(used and nearest < distance(base, case.target))
     for name, change in changes.items():
         if name.startswith("exchange-"):
             for marker in name.split("-")[1:]:

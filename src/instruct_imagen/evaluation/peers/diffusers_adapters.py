@@ -12,13 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import (
-    AutoPipelineForText2Image,
-    ControlNetModel,
-    DiffusionPipeline,
-    StableDiffusionControlNetPipeline,
-    StableDiffusionXLControlNetPipeline,
-)
+from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 
@@ -157,6 +151,14 @@ class DiffusersAdapters:
 
 def _pipeline(model: str, controls: Mapping[str, str]) -> DiffusionPipeline:
     """The text-to-image pipeline, with ControlNets if there are some."""
+    # Here, as diffusers loads what all its pipelines need with them.
+    from diffusers import (
+        AutoPipelineForText2Image,
+        ControlNetModel,
+        StableDiffusionControlNetPipeline,
+        StableDiffusionXLControlNetPipeline,
+    )
+
     pipeline = AutoPipelineForText2Image.from_pretrained(model)
     if not controls:
         return pipeline

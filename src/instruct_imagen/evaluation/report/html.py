@@ -45,8 +45,21 @@ def tag(name: str, *content: object, **attributes: object) -> Markup:
     return Markup(f"<{name}{given}>{joined(content)}</{name}>")
 
 
-def table(head: Sequence[object], rows: Iterable[Sequence[object]], *, note: object = "") -> Markup:
-    """A table whose first column names the rows; a row that is `None` in front is a heading."""
+def table(
+    head: Sequence[object],
+    rows: Iterable[Sequence[object]],
+    *,
+    over: Sequence[tuple[object, int]] = (),
+    note: object = "",
+) -> Markup:
+    """A table whose first column names the rows.
+
+    Args:
+        head: Names of the columns.
+        rows: Cells; a row that begins with None is a heading, its second cell.
+        over: A heading above so many columns each, from the left.
+        note: Below.
+    """
     body = []
     for row in rows:
         if row and row[0] is None:
@@ -54,11 +67,11 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], *, note: obj
         else:
             cells = [tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])]
             body.append(tag("tr", *cells))
-    made = tag(
-        "table",
-        tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head))),
-        tag("tbody", *body),
-    )
+    heads = [tag("tr", *(tag("th", cell, scope="col") for cell in head))]
+    if over:
+        spans = [tag("th", name, colspan=width, class_="over") for name, width in over]
+        heads.insert(0, tag("tr", *spans))
+    made = tag("table", tag("thead", *heads), tag("tbody", *body))
     below = tag("p", note, class_="note") if note else ""
     return tag("div", made, below, class_="table")
 
@@ -72,13 +85,10 @@ def interval(estimate: Mapping[str, float] | None, digits: int = 2) -> Markup:
     """A mean with its interval."""
     if estimate is None:
         return Markup("–")
-    ends = (number(estimate["low"], digits), number(estimate["high"], digits))
-    return joined(
-        [
-            number(estimate["value"], digits),
-            tag("small", Markup(f" {ends[0]}–{ends[1]}"), class_="interval"),
-        ]
-    )
+    low, high = (number(estimate[end], digits) for end in ("low", "high"))
+    between = "–" if estimate["low"] >= 0 else " to "
+    ends = tag("small", " ", low, between, high, class_="interval")
+    return joined([number(estimate["value"], digits), ends])
 
 
 def percent(value: float | None) -> Markup:

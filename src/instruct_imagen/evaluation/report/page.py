@@ -24,10 +24,12 @@ th,td{padding:5px 12px 5px 0;text-align:right;vertical-align:top;white-space:now
 border-bottom:1px solid var(--line);font-variant-numeric:tabular-nums}
 thead th{white-space:normal;vertical-align:bottom;font-size:12px;color:var(--soft);
 font-weight:600;min-width:64px}
+thead th.over{text-align:center;color:var(--ink);font-size:13px;padding-right:0;
+border-bottom:0;border-left:1px solid var(--line)}thead th.over:first-child{border-left:0}
 th:first-child{text-align:left;font-weight:500}
 th.part{font-weight:700;padding-top:14px;text-align:left}
 .interval{color:var(--soft);font-size:11px}.paper{color:var(--paper)}
-.note{color:var(--soft);font-size:12px;max-width:80ch;margin-top:8px}
+.note{color:var(--soft);font-size:12px;max-width:120ch;margin-top:8px}
 .meter{display:block;position:relative;height:5px;width:110px;margin:3px 0 0 auto;
 background:#eef1f6;border-radius:3px;overflow:hidden}
 .meter i{position:absolute;inset:0 auto 0 0;background:var(--accent)}
@@ -41,7 +43,7 @@ background:#eef1f6;border-radius:3px;overflow:hidden}
 figure{margin:0;width:96px}figure img{image-rendering:pixelated;border-radius:4px;display:block;
 outline:1px solid var(--line)}figcaption{font-size:11px;color:var(--soft);overflow-wrap:anywhere}
 .answer{display:flex;gap:8px;border-left:2px solid var(--line);padding-left:10px}
-.answer ul{margin:0;padding:0;list-style:none;font-size:11px;max-width:240px}
+.answer ul{margin:0;padding:0;list-style:none;font-size:11px;width:170px}
 .no b{color:var(--bad)}.partly b{color:#b54708}.yes b{color:#2b8a57}
 details summary{cursor:pointer;font-weight:600;margin-top:14px}
 """

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from instruct_imagen.evaluation.case import EvaluationError
+from instruct_imagen.evaluation.peers.registry import PIPELINE
 from instruct_imagen.evaluation.record import (
     RUN,
     Answer,
@@ -18,6 +19,7 @@ from instruct_imagen.evaluation.record import (
     read_judgements,
     read_run,
 )
+from instruct_imagen.evaluation.report.paper import PAPER
 from instruct_imagen.evaluation.runner import selected
 
 
@@ -78,17 +80,24 @@ class Results:
 
     @property
     def models(self) -> list[str]:
-        """Labels of the models, in the order of their folders."""
-        return list(dict.fromkeys(model for kind, _, model in self.runs if kind == "suite"))
+        """Labels of the models: pipelines of ours first, then by name."""
+        kinds = {
+            model: run["model"]["kind"]
+            for (purpose, _, model), run in self.runs.items()
+            if purpose == "suite"
+        }
+        return sorted(kinds, key=lambda model: (kinds[model] != PIPELINE, model))
 
     @property
     def suites(self) -> dict[str, Mapping[str, int]]:
-        """Suite → its groups with their counts."""
-        return {
+        """Suite → its groups with their counts; the paper's suites first."""
+        found = {
             suite: dict(run["suite"]["groups"])
             for (kind, suite, _), run in self.runs.items()
             if kind == "suite"
         }
+        first = {suite: found[suite] for suite in PAPER if suite in found}
+        return {**first, **found}
 
     def of(self, model: str, keep: Callable[[Scored], bool] = lambda scored: True) -> list[Scored]:
         """A model's scored cases that `keep` wants."""

@@ -28,6 +28,7 @@ from instruct_imagen.evaluation.report.tables import Figures
 Section = tuple[str, Markup]
 """Title and content."""
 
+_SCORES = ("SC", "PQ", "O")
 _HEADINGS = {"in_domain": "In-domain", "zero_shot": "Zero-shot"}
 
 
@@ -80,9 +81,9 @@ def failures(found: Figures) -> Markup:
 def table_four(found: Figures) -> Markup:
     """Rows of the paper: its own figures and each model's."""
     models = list(found["models"])
-    paper = ("single-task", "multi-task", "prior", "SC", "PQ", "O")
-    head = ("task", "cases", *(f"paper: {name}" for name in paper))
-    head += tuple(f"{model}: {name}" for model in models for name in ("SC", "PQ", "O"))
+    head = ("task", "cases", "single-task O", "multi-task O", "prior O", *_SCORES)
+    head += _SCORES * len(models)
+    over = (("", 2), (tag("span", "paper", class_="paper"), 6), *((m, 3) for m in models))
     ours = {(row["suite"], row["group"]): row for row in found["groups"]}
     rows: list[Sequence[object]] = []
     for suite, tasks in PAPER.items():
@@ -104,6 +105,7 @@ def table_four(found: Figures) -> Markup:
     return table(
         head,
         rows,
+        over=over,
         note=f"Paper: {SOURCE}, Table 4; people rated other pictures, so only how a method stands "
         "to its baselines compares. Ours: mean, and the interval that holds it with 95% "
         "probability (bootstrap over cases). The average gives each task the same weight.",
@@ -118,7 +120,13 @@ def _paper(facts: PaperRow) -> tuple[Markup, ...]:
 def _three(scores: Mapping[str, Any] | None) -> tuple[Markup, Markup, Markup]:
     if scores is None:
         return (number(None),) * 3
-    return interval(scores["sc"]), interval(scores["pq"]), meter(scores["overall"])
+    means = (number(scores[name]["value"]) for name in ("sc", "pq"))
+    return (*means, meter(scores["overall"]))
+
+
+def _over(models: Sequence[str], columns: int) -> list[tuple[str, int]]:
+    """Headings of the models above so many columns each."""
+    return [("", 1), *((model, columns) for model in models)]
 
 
 def _cases(row: Mapping[str, Any], models: Iterable[str]) -> str:
@@ -144,13 +152,13 @@ def further(found: Figures) -> Markup:
         cells = [_four(row["models"].get(model)) for model in models]
         values = [cell for one in cells for cell in one]
         rows.append((title_of(row["group"]), _cases(row, models), *values))
-    names = ("SC", "PQ", "O", "SC = 1")
-    head = ("group", "cases", *(f"{model}: {name}" for model in models for name in names))
-    return table(head, rows) if rows else Markup("")
+    head = ("group", "cases", *(*_SCORES, "SC = 1") * len(models))
+    over = (("", 2), *((model, 4) for model in models))
+    return table(head, rows, over=over) if rows else Markup("")
 
 
 def _four(scores: Mapping[str, Any] | None) -> tuple[Markup, ...]:
-    return (*_three(scores), interval(scores["accuracy"]) if scores else number(None))
+    return (*_three(scores), percent(scores["accuracy"]["value"] if scores else None))
 
 
 def masked_editing(found: Figures) -> Markup:
@@ -184,10 +192,9 @@ def by_references(found: Figures) -> Markup:
                 *(_three(scores)[::2]),
             ]
         rows.append((str(row["references"]), *cells))
-    names = ("cases", "SC", "O")
-    head = ("references", *(f"{model}: {name}" for model in models for name in names))
+    head = ("references", *("cases", "SC", "O") * len(models))
     note = "Over all suites; only cases that have a score."
-    return table(head, rows, note=note) if rows else Markup("")
+    return table(head, rows, over=_over(models, 3), note=note) if rows else Markup("")
 
 
 def by_condition(found: Figures) -> Markup:
@@ -204,13 +211,12 @@ def by_condition(found: Figures) -> Markup:
                 percent(one["least"]) if one else "–",
             ]
         rows.append((row["kind"], *cells))
-    names = ("conditions", "score", "least consistent")
-    head = ("kind", *(f"{model}: {name}" for model in models for name in names))
+    head = ("kind", *("conditions", "score", "least consistent") * len(models))
     note = (
         "Least consistent: in what share of the cases with such a condition whose SC is below 1 "
         "it is the one, or one of those, that holds SC down."
     )
-    return table(head, rows, note=note) if rows else Markup("")
+    return table(head, rows, over=_over(models, 3), note=note) if rows else Markup("")
 
 
 def composition(found: Figures) -> Markup:
@@ -228,10 +234,9 @@ def composition(found: Figures) -> Markup:
         )
         for row in found["composition"]
     ]
-    names = ("seen", "unseen concept", "unseen style")
-    head = ("O", *(f"{model}: {name}" for model in models for name in names))
+    head = ("O", *("seen", "unseen concept", "unseen style") * len(models))
     note = "No training draws the unseen concepts and the unseen style: they are held out for good."
-    return table(head, rows, note=note) if rows else Markup("")
+    return table(head, rows, over=_over(models, 3), note=note) if rows else Markup("")
 
 
 def comparisons(found: Figures) -> Markup:
@@ -321,37 +326,40 @@ def diagnosis(diagnoses: Sequence[Mapping[str, Any]]) -> Markup:
     note = (
         "Changes are medians, in units of how far two images of one instruction with different "
         "seeds lie apart. Ignored: dropping and swapping change less than another seed. Copied: "
-        "the image is nearer to the reference than to the target. Confused: exchanging its image "
-        "with that of a neighbouring reference changes less than another seed."
+        "not ignored, and the image is nearer to the reference than to the target. Confused: "
+        "exchanging its image with that of a neighbouring reference changes less than another seed."
     )
     return table(head, rows, note=note) if rows else Markup("")
 
 
 def sweep(found: Figures) -> Markup:
     """A table of all settings, and curves of O along each setting that is a number."""
+    several = len({row["model"] for row in found["sweep"]}) > 1
     rows = []
     for row in found["sweep"]:
         settings = ", ".join(f"{key} {value}" for key, value in row["settings"].items())
+        settings = f"{row['model']}: {settings}" if several else settings
         seconds = number(row["seconds"], 3)
         rows.append((settings, title_of(row["suite"]), *_three(row["scores"]), seconds))
     if not rows:
         return Markup("")
     head = ("setting", "suite", "SC", "PQ", "O", "s an image")
     charts = [
-        _chart(found["sweep"], suite, axis)
+        _chart(found["sweep"], suite, axis, several)
         for suite in dict.fromkeys(row["suite"] for row in found["sweep"])
         for axis in ("steps", "guidance")
     ]
     return joined([tag("div", *charts, class_="charts"), table(head, rows)])
 
 
-def _chart(rows: Sequence[Mapping[str, Any]], suite: str, axis: str) -> Markup:
-    """O along one setting, a curve for each value of the others."""
+def _chart(rows: Sequence[Mapping[str, Any]], suite: str, axis: str, several: bool) -> Markup:
+    """O along one setting, a curve for each value of the others, and for each of several models."""
     lines: dict[str, list[tuple[float, float, float, float]]] = {}
     for row in rows:
         if row["suite"] != suite or axis not in row["settings"] or not row["scores"]:
             continue
         others = [f"{k} {v}" for k, v in row["settings"].items() if k != axis]
+        others = [row["model"], *others] if several else others
         one = row["scores"]["overall"]
         point = (float(row["settings"][axis]), one["value"], one["low"], one["high"])
         lines.setdefault(", ".join(others) or "O", []).append(point)

@@ -12,6 +12,7 @@ import numpy as np
 
 from instruct_imagen.evaluation import statistics
 from instruct_imagen.evaluation.case import UNSEEN
+from instruct_imagen.evaluation.peers.registry import PIPELINE
 from instruct_imagen.evaluation.report.paper import PAPER
 from instruct_imagen.evaluation.report.results import Results, Scored
 from instruct_imagen.evaluation.statistics import Estimate
@@ -288,13 +289,18 @@ def sweep(results: Results) -> list[Figures]:
         rows.append(
             {
                 "suite": suite,
-                "model": run["model"]["spec"],
+                "model": run["model"]["spec"].removeprefix(f"{PIPELINE}:model="),
                 "settings": run["settings"],
                 "seconds": float(np.mean([s.answer.seconds for s in own])) if own else None,
                 "scores": None if failed else estimates(own),
             }
         )
-    return rows
+    return sorted(rows, key=lambda row: (row["suite"], row["model"], _order(row["settings"])))
+
+
+def _order(settings: Mapping[str, str]) -> list[tuple[float, str]]:
+    """Numbers by size, words by their letters."""
+    return [(float(v) if v.replace(".", "", 1).isdigit() else 0.0, v) for v in settings.values()]
 
 
 def speed(results: Results) -> list[Figures]:
