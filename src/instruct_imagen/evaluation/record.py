@@ -154,6 +154,11 @@ def judgement_of(
     )
 
 
+def line_of(error: Exception) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def image_path(folder: Path, id: str) -> Path:
     """Of a case's image."""
     return folder / IMAGES / f"{id}.png"

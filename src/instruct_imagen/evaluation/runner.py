@@ -22,7 +22,8 @@ from PIL import Image
 
 from instruct_imagen.data.shards.layout import sha256_of
 from instruct_imagen.evaluation.case import Case, EvaluationError
-from instruct_imagen.evaluation.judges.base import Judge, Verdict
+from instruct_imagen.evaluation.judges.base import Judge
+from instruct_imagen.evaluation.judging import open_judging
 from instruct_imagen.evaluation.peers.base import BatchGenerator, Generator
 from instruct_imagen.evaluation.record import (
     ANSWERS,
@@ -34,7 +35,7 @@ from instruct_imagen.evaluation.record import (
     claim,
     facts_of,
     image_path,
-    judgement_of,
+    line_of,
     read_answers,
     read_judgements,
     verdicts_path,
@@ -42,7 +43,7 @@ from instruct_imagen.evaluation.record import (
 )
 from instruct_imagen.evaluation.suites.base import Suite
 from instruct_imagen.evaluation.workers import Work, done
-from instruct_imagen.images import load_image, save_png
+from instruct_imagen.images import save_png
 
 JUDGED_AT_ONCE = 32
 _SAME = ("format", "suite.name", "suite.version", "suite.sha256", "model.fingerprint", "purpose")
@@ -141,7 +142,7 @@ def run_suite(
         answered = [answers[index] for index in wanted if index not in failed]
         for name, (open_judge, judge) in judges.items():
             own = (lambda judge=judge: judge) if here else open_judge
-            work = partial(_open_judging, folder, open_suite, own, size)
+            work = partial(open_judging, folder, open_suite, own, size)
             failed |= _judge(folder, name, fingerprints[name], answered, work, workers, report)
         return len(failed)
 
@@ -270,7 +271,7 @@ def answer_batch(
             drawn = model.generate_batch(list(asked.values()), seeds=seeds)
             made = dict(zip(batch, drawn, strict=True))
         except Exception as error:
-            warnings.warn(f"a batch is drawn one by one: {_line(error)}", stacklevel=2)
+            warnings.warn(f"a batch is drawn one by one: {line_of(error)}", stacklevel=2)
     seconds = (time.perf_counter() - began) / len(batch)
     answers = []
     for index in missing:
@@ -297,7 +298,7 @@ def _kept(
     """Writes an image and says so, or says why there is none."""
     about = {"case": answer.case, "seconds": round(answer.seconds, 4)}
     if isinstance(image, Exception):
-        return Answer(**about, error=_line(image))
+        return Answer(**about, error=line_of(image))
     if image.size != (size, size):
         return Answer(**about, error=f"the image is {image.size}, not {(size, size)}")
     pixels = np.asarray(image.convert("RGB"))
@@ -345,52 +346,6 @@ def _judge(
     return failed
 
 
-def _open_judging(
-    folder: Path, open_suite: Callable[[], Suite], open_judge: Callable[[], Judge], size: int
-) -> Work:
-    """What judges some answers."""
-    judge, cases = open_judge(), open_suite().cases(size)
-
-    def work(answers: Sequence[Answer]) -> list[Judgement]:
-        batch = [cases[one.case.index] for one in answers]
-        images = [np.asarray(load_image(image_path(folder, one.case.id))) for one in answers]
-        return judge_batch(judge, answers, batch, images)
-
-    return work
-
-
-def judge_batch(
-    judge: Judge, answers: Sequence[Answer], cases: Sequence[Case], images: Sequence[np.ndarray]
-) -> list[Judgement]:
-    """A judgement for each answer; a batch that fails is judged one by one."""
-    try:
-        return _judged(judge, answers, cases, images)
-    except Exception as error:
-        if len(answers) == 1:
-            return [judgement_of(answers[0], judge.fingerprint, None, _line(error))]
-        return [
-            judgement
-            for answer, case, image in zip(answers, cases, images, strict=True)
-            for judgement in judge_batch(judge, [answer], [case], [image])
-        ]
-
-
-def _judged(
-    judge: Judge, answers: Sequence[Answer], cases: Sequence[Case], images: Sequence[np.ndarray]
-) -> list[Judgement]:
-    verdicts: list[Verdict] = judge.judge(cases, images)
-    if len(verdicts) != len(cases):
-        raise EvaluationError(f"judge {judge.name}: {len(verdicts)} verdicts on {len(cases)}")
-    for case, verdict in zip(cases, verdicts, strict=True):
-        names = [condition.name for condition in case.conditions]
-        if [score.condition for score in verdict.scores] != names:
-            raise EvaluationError(f"judge {judge.name}: its scores are not those of {names}")
-    return [
-        judgement_of(answer, judge.fingerprint, verdict)
-        for answer, verdict in zip(answers, verdicts, strict=True)
-    ]
-
-
 class _Counter:
     """Tells how far a phase is."""
 
@@ -416,8 +371,3 @@ class _Counter:
                 fresh=self._fresh,
             )
         )
-
-
-def _line(error: Exception) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -173,7 +173,7 @@ def test_a_reply_without_an_image_is_one_line(server, reply):
 def test_a_server_that_is_not_there_is_one_line(server):
     server.shutdown()
     server.server_close()
-    with pytest.raises(EvaluationError, match="failed 2 times, last with: .*refused"):
+    with pytest.raises(EvaluationError, match=r"failed 2 times, last with: .*refused"):
         client(server, retries="1").generate(TWO, seed=1)
 
 
