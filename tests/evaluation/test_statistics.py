@@ -96,6 +96,12 @@ def test_what_has_no_mean_is_an_error(values):
         compare([[1.0]], [[1.0, 2.0]])
 
 
+def test_a_single_case_has_a_mean_and_no_interval():
+    found = group_average([[0.5], [0.0, 1.0]])
+    assert (found.value, found.low, found.high, found.cases) == (0.5, None, None, 3)
+    assert not found.clear
+
+
 def test_a_difference_is_clear_when_its_interval_leaves_zero_out():
     assert Estimate(value=1, low=0.1, high=2, cases=3).clear
     assert Estimate(value=-1, low=-2, high=-0.1, cases=3).clear

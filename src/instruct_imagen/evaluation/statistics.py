@@ -22,19 +22,21 @@ class Estimate:
 
     Attributes:
         value: The mean.
-        low: Lower end.
-        high: Upper end.
+        low: Lower end; None where a group has a single case, of which none is known.
+        high: Upper end; None as well.
         cases: That it is over.
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     cases: int
 
     @property
     def clear(self) -> bool:
         """Whether the interval leaves 0 out: for differences, that there is one."""
+        if self.low is None or self.high is None:
+            return False
         return self.low > 0 or self.high < 0
 
 
@@ -103,17 +105,15 @@ def group_average(
     arrays = [_checked(values) for values in groups]
     if not arrays:
         raise ValueError("there is no group to average")
+    value, cases = float(np.mean([one.mean() for one in arrays])), sum(map(len, arrays))
+    if min(map(len, arrays)) == 1:
+        return Estimate(value=value, low=None, high=None, cases=cases)
     drawn = np.mean(
         [resampled_means(one, resamples=resamples, seed=seed + n) for n, one in enumerate(arrays)],
         axis=0,
     )
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(
-        value=float(np.mean([one.mean() for one in arrays])),
-        low=float(low),
-        high=float(high),
-        cases=sum(map(len, arrays)),
-    )
+    return Estimate(value=value, low=float(low), high=float(high), cases=cases)
 
 
 def compare(

@@ -15,6 +15,8 @@ import torch
 
 from instruct_imagen.evaluation.case import EvaluationError
 
+_LAST_SECONDS = 10.0
+
 Work = Callable[[Any], Any]
 """Does a task."""
 
@@ -62,6 +64,10 @@ def done(open_work: Callable[[], Work], tasks: Sequence[Any], workers: int) -> I
             with suppress(BrokenPipeError):  # it has ended; why is found out below
                 own.send(open_work)
         yield from _shared_out(processes, list(tasks))
+        for own in processes:
+            own.close()  # then they end by themselves, and tidy up
+        for process in processes.values():
+            process.join(_LAST_SECONDS)
     finally:
         for process in processes.values():
             process.terminate()

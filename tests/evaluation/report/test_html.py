@@ -51,6 +51,9 @@ def test_figures_in_words():
     estimate = {"value": 0.5, "low": 0.25, "high": 0.75, "cases": 3}
     assert "0.25–0.75" in re.sub(r"<[^>]+>", "", interval(estimate))
     assert "width:50.0%" in meter(estimate)
+    alone = {"value": 0.5, "low": None, "high": None, "cases": 1}
+    assert interval(alone) == "0.50"
+    assert "<b" not in meter(alone)
     assert meter(None) == interval(None) == "–"
 
 

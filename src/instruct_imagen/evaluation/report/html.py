@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -81,10 +82,12 @@ def number(value: float | None, digits: int = 2) -> Markup:
     return Markup("–") if value is None else Markup(f"{value:.{digits}f}".replace("-", "−"))
 
 
-def interval(estimate: Mapping[str, float] | None, digits: int = 2) -> Markup:
+def interval(estimate: Mapping[str, Any] | None, digits: int = 2) -> Markup:
     """A mean with its interval."""
     if estimate is None:
         return Markup("–")
+    if estimate["low"] is None:
+        return number(estimate["value"], digits)
     low, high = (number(estimate[end], digits) for end in ("low", "high"))
     between = "–" if estimate["low"] >= 0 else " to "
     ends = tag("small", " ", low, between, high, class_="interval")
@@ -96,17 +99,15 @@ def percent(value: float | None) -> Markup:
     return Markup("–") if value is None else Markup(f"{value:.0%}")
 
 
-def meter(estimate: Mapping[str, float] | None) -> Markup:
+def meter(estimate: Mapping[str, Any] | None) -> Markup:
     """A score from 0 to 1 with a bar, its interval marked on it."""
     if estimate is None:
         return Markup("–")
-    low, high = (100 * max(0.0, min(1.0, estimate[end])) for end in ("low", "high"))
-    bar = tag(
-        "span",
-        tag("i", style=f"width:{100 * estimate['value']:.1f}%"),
-        tag("b", style=f"left:{low:.1f}%;width:{high - low:.1f}%"),
-        class_="meter",
-    )
+    parts = [tag("i", style=f"width:{100 * estimate['value']:.1f}%")]
+    if estimate["low"] is not None:
+        low, high = (100 * max(0.0, min(1.0, estimate[end])) for end in ("low", "high"))
+        parts.append(tag("b", style=f"left:{low:.1f}%;width:{high - low:.1f}%"))
+    bar = tag("span", *parts, class_="meter")
     return joined([interval(estimate), bar])
 
 

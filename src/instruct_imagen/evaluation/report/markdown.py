@@ -41,11 +41,9 @@ def _cells(row: Mapping[str, Any], models: Sequence[str]) -> list[str]:
 def _three(scores: Mapping[str, Any] | None) -> str:
     if scores is None:
         return "–"
-    overall = scores["overall"]
-    return (
-        f"{scores['sc']['value']:.2f} / {scores['pq']['value']:.2f} / {overall['value']:.2f} "
-        f"({overall['low']:.2f}–{overall['high']:.2f})"
-    )
+    means = " / ".join(f"{scores[name]['value']:.2f}" for name in ("sc", "pq", "overall"))
+    low, high = scores["overall"]["low"], scores["overall"]["high"]
+    return means if low is None else f"{means} ({low:.2f}–{high:.2f})"
 
 
 def _line(cells: Sequence[str]) -> str:

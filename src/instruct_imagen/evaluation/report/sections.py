@@ -23,7 +23,7 @@ from instruct_imagen.evaluation.report.paper import (
     SOURCE,
     PaperRow,
 )
-from instruct_imagen.evaluation.report.tables import Figures
+from instruct_imagen.evaluation.report.tables import Figures, as_estimate
 
 Section = tuple[str, Markup]
 """Title and content."""
@@ -249,7 +249,7 @@ def comparisons(found: Figures) -> Markup:
             rows.append((name, row["suite"], *["–"] * 6))
             continue
         difference = overall["difference"]
-        clear = difference["low"] > 0 or difference["high"] < 0
+        clear = as_estimate(difference).clear
         rows.append(
             (
                 name,
@@ -361,7 +361,8 @@ def _chart(rows: Sequence[Mapping[str, Any]], suite: str, axis: str, several: bo
         others = [f"{k} {v}" for k, v in row["settings"].items() if k != axis]
         others = [row["model"], *others] if several else others
         one = row["scores"]["overall"]
-        point = (float(row["settings"][axis]), one["value"], one["low"], one["high"])
+        ends = [one["value"] if one[end] is None else one[end] for end in ("low", "high")]
+        point = (float(row["settings"][axis]), one["value"], *ends)
         lines.setdefault(", ".join(others) or "O", []).append(point)
     if not any(len(line) > 1 for line in lines.values()):
         return Markup("")
