@@ -64,6 +64,15 @@ def test_a_diagnosis_needs_no_judge(tmp_path, capsys):
     assert "What each reference does" in (tmp_path / PAGE).read_text()
 
 
+def test_one_group_and_one_case_have_a_report_without_intervals(tmp_path):
+    run("first", "copy_reference", "--group", "subject", "--limit", 1, "--out", tmp_path)
+    content = (tmp_path / DATA).read_text()
+    assert "NaN" not in content
+    (row,) = [one for one in json.loads(content)["groups"] if one["models"]["copy_reference"]]
+    scores = row["models"]["copy_reference"]["sc"]
+    assert (row["group"], scores["cases"], scores["low"]) == ("subject", 1, None)
+
+
 def test_failed_cases_end_with_status_2_after_the_report(tmp_path, capsys, monkeypatch):
     class Broken(PixelJudge):
         def judge(self, cases, images):
@@ -91,6 +100,8 @@ def test_a_pipeline_is_swept_and_each_setting_is_a_model_of_its_own(tmp_path, ca
         (("copy_reference:colour=red",), "no option 'colour=red'"),
         (("copy_reference", "copy_reference"), "two models would share"),
         (("copy_reference", "--sweep", "steps=1", "--diagnose", "1"), "two commands"),
+        (("copy_reference", "--limit", "1", "--diagnose", "1"), "leave --group and --limit out"),
+        (("copy_reference", "--group", "cats"), "has no group cats: use some of text_to_image"),
         (("starter", "--sweep", "colour=1"), "write e.g. steps=5,10,20"),
         (("starter:steps=many",), "steps=many must be a whole number"),
         (("starter", "--guidance", "0.5"), "guidance=0.5 must be a number from 1"),

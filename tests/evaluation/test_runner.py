@@ -210,6 +210,14 @@ def test_a_limit_takes_the_first_of_each_group_and_grows(tmp_path):
     assert contents(tmp_path) == contents(tmp_path / "all")
 
 
+def test_some_groups_alone(tmp_path):
+    assert selected({"a": 3, "b": 1, "c": 2}, 2, ["c", "a"]) == [0, 1, 4, 5]
+    assert run_suite(tmp_path, job(), only=["subject"]) == 0
+    assert {a.case.group for a in read_answers(tmp_path).values()} == {"subject"}
+    with pytest.raises(EvaluationError, match="no group subjekt: use some of text_to_image"):
+        run_suite(tmp_path, job(), only=["subjekt"])
+
+
 def test_models_of_raw_inputs_are_asked_for_captions(tmp_path):
     run_suite(tmp_path, job(model=Raw))
     for index, case in enumerate(SmallSuite().cases(16)):

@@ -54,6 +54,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--workers", type=positive, default=1, help="processes; no image depends on it"
     )
     own.add_argument("--limit", type=positive, metavar="N", help="only N cases of each group")
+    own.add_argument(
+        "--group", action="append", default=[], metavar="NAME",
+        help="only this group, of all suites; may be given several times",
+    )  # fmt: skip
     own.add_argument("--steps", type=positive, help="sampling steps of saved pipelines (25)")
     own.add_argument("--guidance", type=float, help="their guidance weight, 1 is none (3)")
     own.add_argument(
@@ -84,6 +88,8 @@ def run(chosen: argparse.Namespace) -> None:
     """Evaluates every model on every suite, and writes the report."""
     from instruct_imagen.evaluation.runner import run_suite
 
+    if chosen.diagnose and (chosen.group or chosen.limit):
+        raise UsageError("--diagnose N takes N cases of each group: leave --group and --limit out")
     if chosen.sweep and chosen.diagnose:
         raise UsageError("--sweep and --diagnose are two commands: run one after the other")
     check_folder(chosen.out, name="--out")
@@ -94,11 +100,12 @@ def run(chosen: argparse.Namespace) -> None:
     taken = [folder for folder, _ in jobs]
     if double := next((folder for folder in taken if taken.count(folder) > 1), None):
         raise UsageError(f"two models would share {double}: name each once")
-    limit = None if chosen.diagnose else chosen.limit
     for folder, job in jobs:
         print(folder, file=sys.stderr)
         show = _ProgressLine()
-        run_suite(folder, job, workers=chosen.workers, limit=limit, report=show)
+        run_suite(
+            folder, job, workers=chosen.workers, limit=chosen.limit, only=chosen.group, report=show
+        )
         show.end()
         if chosen.diagnose:
             _diagnose(folder, job)

@@ -105,6 +105,7 @@ def run_suite(
     *,
     workers: int = 1,
     limit: int | None = None,
+    only: Sequence[str] = (),
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> int:
     """Answers and judges what is missing in a folder.
@@ -114,6 +115,7 @@ def run_suite(
         job: What is done.
         workers: Processes.
         limit: Only the first so many cases of each group.
+        only: Only these groups; all where none is named.
         report: Is told how far it is.
 
     Returns:
@@ -126,12 +128,17 @@ def run_suite(
     with alone_in(folder):
         suite, model = job.suite(), job.model()
         here = workers == 1
-        wanted = selected(suite.groups, limit)
+        if unknown := sorted(set(only) - set(suite.groups)):
+            known = ", ".join(suite.groups)
+            raise EvaluationError(
+                f"suite {suite.name} has no group {', '.join(unknown)}: use some of {known}"
+            )
+        wanted = selected(suite.groups, limit, only)
         size, batch = model.size, getattr(model, "batch_size", 1)
         judges = {judge.name: (open_judge, judge) for open_judge in job.judges
                   for judge in (open_judge(),)}  # fmt: skip
         fingerprints = {name: judge.fingerprint for name, (_, judge) in judges.items()}
-        claim(folder, _about(job, suite, model, fingerprints, limit), _SAME)
+        claim(folder, _about(job, suite, model, fingerprints, limit, only), _SAME)
         # Opened twice only where other processes need their own.
         open_suite = (lambda: suite) if here else job.suite
         open_model = (lambda: model) if here else job.model
@@ -147,12 +154,13 @@ def run_suite(
         return len(failed)
 
 
-def selected(groups: Mapping[str, int], limit: int | None) -> list[int]:
-    """Places of the first `limit` cases of each group; cases come group by group."""
+def selected(groups: Mapping[str, int], limit: int | None, only: Sequence[str] = ()) -> list[int]:
+    """Places of the first `limit` cases of each group, or of some; cases come group by group."""
     found: list[int] = []
     start = 0
-    for count in groups.values():
-        found += range(start, start + min(count, count if limit is None else limit))
+    for name, count in groups.items():
+        if not only or name in only:
+            found += range(start, start + min(count, count if limit is None else limit))
         start += count
     return found
 
@@ -163,6 +171,7 @@ def _about(
     model: Generator,
     judges: Mapping[str, str],
     limit: int | None,
+    only: Sequence[str],
 ) -> dict[str, Any]:
     """What a run is of."""
     return {
@@ -185,6 +194,7 @@ def _about(
         "settings": dict(job.settings),
         "judges": dict(judges),
         "limit": limit,
+        "only": list(only),
         "versions": {"python": platform.python_version(), **_versions()},
     }
 

@@ -22,21 +22,19 @@ class Estimate:
 
     Attributes:
         value: The mean.
-        low: Lower end; None where a group has a single case, of which none is known.
-        high: Upper end; None as well.
+        low: Lower end; not a number where a group has a single case, of which none is known.
+        high: Upper end; as well.
         cases: That it is over.
     """
 
     value: float
-    low: float | None
-    high: float | None
+    low: float
+    high: float
     cases: int
 
     @property
     def clear(self) -> bool:
         """Whether the interval leaves 0 out: for differences, that there is one."""
-        if self.low is None or self.high is None:
-            return False
         return self.low > 0 or self.high < 0
 
 
@@ -107,7 +105,7 @@ def group_average(
         raise ValueError("there is no group to average")
     value, cases = float(np.mean([one.mean() for one in arrays])), sum(map(len, arrays))
     if min(map(len, arrays)) == 1:
-        return Estimate(value=value, low=None, high=None, cases=cases)
+        return Estimate(value=value, low=np.nan, high=np.nan, cases=cases)
     drawn = np.mean(
         [resampled_means(one, resamples=resamples, seed=seed + n) for n, one in enumerate(arrays)],
         axis=0,

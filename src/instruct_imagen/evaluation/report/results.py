@@ -177,7 +177,7 @@ def _read(
     fingerprint = run["judges"].get(judge)
     scored, failures = [], []
     suite, model = run["suite"]["name"], path.name
-    for index in selected(groups, run["limit"]):
+    for index in selected(groups, run["limit"], run["only"]):
         answer, judgement = answers.get(index), judgements.get(index)
         if answer is None:
             error = "not drawn yet: run the same command again"

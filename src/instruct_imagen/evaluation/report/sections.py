@@ -23,7 +23,7 @@ from instruct_imagen.evaluation.report.paper import (
     SOURCE,
     PaperRow,
 )
-from instruct_imagen.evaluation.report.tables import Figures, as_estimate
+from instruct_imagen.evaluation.report.tables import Figures
 
 Section = tuple[str, Markup]
 """Title and content."""
@@ -249,7 +249,8 @@ def comparisons(found: Figures) -> Markup:
             rows.append((name, row["suite"], *["–"] * 6))
             continue
         difference = overall["difference"]
-        clear = as_estimate(difference).clear
+        low, high = difference["low"], difference["high"]
+        clear = low is not None and (low > 0 or high < 0)
         rows.append(
             (
                 name,

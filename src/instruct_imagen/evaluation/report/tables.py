@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +16,6 @@ from instruct_imagen.evaluation.case import UNSEEN
 from instruct_imagen.evaluation.peers.registry import PIPELINE
 from instruct_imagen.evaluation.report.paper import PAPER
 from instruct_imagen.evaluation.report.results import Results, Scored
-from instruct_imagen.evaluation.statistics import Estimate
 
 Figures = dict[str, Any]
 
@@ -29,8 +29,8 @@ MEASURES: Mapping[str, Callable[[Scored], float]] = {
 
 
 def figures(results: Results) -> Figures:
-    """Everything that the report shows in numbers."""
-    return {
+    """Everything that the report shows in numbers; None for what is none."""
+    found = {
         "judge": results.judge,
         "models": {
             model: next(
@@ -51,6 +51,16 @@ def figures(results: Results) -> Figures:
         "speed": speed(results),
         "failures": [asdict(one) for one in results.failures],
     }
+    return dict(_without_nan(found))
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no word for what is not a number."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def estimates(scored: Sequence[Scored]) -> Figures | None:
@@ -311,8 +321,3 @@ def speed(results: Results) -> list[Figures]:
         if taken:
             rows.append({"model": model, "images": len(taken), "seconds": float(np.mean(taken))})
     return rows
-
-
-def as_estimate(value: Mapping[str, Any]) -> Estimate:
-    """Of its plain form."""
-    return Estimate(**value)
