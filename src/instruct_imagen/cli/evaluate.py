@@ -56,7 +56,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     own.add_argument("--limit", type=positive, metavar="N", help="only N cases of each group")
     own.add_argument(
         "--group", action="append", default=[], metavar="NAME",
-        help="only this group, of all suites; may be given several times",
+        help="only this group; may be given several times",
     )  # fmt: skip
     own.add_argument("--steps", type=positive, help="sampling steps of saved pipelines (25)")
     own.add_argument("--guidance", type=float, help="their guidance weight, 1 is none (3)")

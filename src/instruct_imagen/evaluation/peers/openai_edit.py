@@ -119,9 +119,9 @@ class OpenAIEdit:
                 problem = str(getattr(error, "reason", error)) or type(error).__name__
             if attempt < self._retries:
                 time.sleep(self._wait * 2**attempt)
+        times = f"{self._retries + 1} times" if self._retries else "once"
         raise EvaluationError(
-            f"{self._url} failed {self._retries + 1} times, last with: {problem}: check url=, the "
-            f"server and {KEY}"
+            f"{self._url} failed {times}, last with: {problem}: check url=, the server and {KEY}"
         )
 
 

@@ -29,6 +29,7 @@ Section = tuple[str, Markup]
 """Title and content."""
 
 _SCORES = ("SC", "PQ", "O")
+_SHOWN = 50  # failures on the page
 _HEADINGS = {"in_domain": "In-domain", "zero_shot": "Zero-shot"}
 
 
@@ -61,7 +62,8 @@ def failures(found: Figures) -> Markup:
     if not found["failures"]:
         return Markup("")
     rows = [
-        (one["model"], one["suite"], one["case"], one["error"]) for one in found["failures"][:50]
+        (one["model"], one["suite"], one["case"], one["error"])
+        for one in found["failures"][:_SHOWN]
     ]
     count = len(found["failures"])
     what = "1 case" if count == 1 else f"{count:,} cases"
@@ -73,7 +75,11 @@ def failures(found: Figures) -> Markup:
             "A mean that such a case belongs to is not given. Run the same command again: what is "
             "there is kept, what failed is tried again.",
         ),
-        table(("model", "suite", "case", "error"), rows),
+        table(
+            ("model", "suite", "case", "error"),
+            rows,
+            note=f"The first {_SHOWN}; all are in report.json." if count > _SHOWN else "",
+        ),
         class_="failed",
     )
 
