@@ -36,7 +36,8 @@ background:#eef1f6;border-radius:3px;overflow:hidden}
 .meter b{position:absolute;top:0;bottom:0;background:rgba(20,25,40,.28)}
 .clear{font-weight:700}.unclear{color:var(--soft)}
 .failed{border:2px solid var(--bad);border-radius:8px;padding:0 20px 16px;margin:24px 0}
-.failed h2{color:var(--bad);margin-top:16px}.failed td,.failed th{white-space:normal;text-align:left}
+.failed h2{color:var(--bad);margin-top:16px}
+.failed td,.failed th{white-space:normal;text-align:left}
 .charts{display:flex;flex-wrap:wrap;gap:16px;margin-bottom:12px}
 .case{border-top:1px solid var(--line);padding:10px 0}
 .row{display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start;margin-top:6px}
