@@ -25,7 +25,7 @@ class Suite(Protocol):
     groups: Mapping[str, int]
 
     def cases(self, size: int) -> Sequence[Case]:
-        """All cases, in their order; a long list should render when an item is asked for.
+        """All cases, group by group; a long list should render when an item is asked for.
 
         Args:
             size: Side in pixels of references and targets that are rendered: that of the model.

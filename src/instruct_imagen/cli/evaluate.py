@@ -1,0 +1,275 @@
+"""`instruct-imagen evaluate` and `report`: models on frozen suites, and what came out."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from instruct_imagen.cli.arguments import check_folder, positive
+from instruct_imagen.cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from instruct_imagen.evaluation.runner import Job, Progress
+    from instruct_imagen.evaluation.suites.base import Suite
+
+EXAMPLES = """examples:
+  instruct-imagen evaluate in_domain,zero_shot starter --judge truth --workers 2
+  instruct-imagen evaluate all starter copy_reference out/mine/export --limit 10
+  instruct-imagen evaluate in_domain starter --limit 4 --sweep steps=5,10,20 guidance=1,3
+  instruct-imagen evaluate zero_shot starter --diagnose 6
+A model is a saved pipeline (starter, out/mine/export:steps=50) or NAME:option=value of a peer.
+"""
+
+_EVERY = 10.0  # seconds between lines where no terminal shows one that changes
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Declares both commands."""
+    own = commands.add_parser(
+        "evaluate",
+        help="score models on frozen suites, and write a report",
+        description=(
+            "Draws every case of suites with each model, judges the images and writes a report. "
+            "Called again after an end at any moment, it goes on; every image is kept."
+        ),
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    own.add_argument("suite", metavar="SUITE", help="a suite, several with commas, or all")
+    own.add_argument("models", metavar="MODEL", nargs="+", help="what is scored; see below")
+    own.add_argument(
+        "--judge", action="append", default=[], metavar="NAME[:OPTION=VALUE,…]",
+        help="what scores images; may be given several times (truth)",
+    )  # fmt: skip
+    own.add_argument(
+        "--out", type=Path, default=Path("out/evaluation"), help="folder (%(default)s)"
+    )
+    own.add_argument(
+        "--workers", type=positive, default=1, help="processes; no image depends on it"
+    )
+    own.add_argument("--limit", type=positive, metavar="N", help="only N cases of each group")
+    own.add_argument(
+        "--group", action="append", default=[], metavar="NAME",
+        help="only this group; may be given several times",
+    )  # fmt: skip
+    own.add_argument("--steps", type=positive, help="sampling steps of saved pipelines (25)")
+    own.add_argument("--guidance", type=float, help="their guidance weight, 1 is none (3)")
+    own.add_argument(
+        "--guidance-kind", choices=("constant", "oscillating", "interval"),
+        help="when their guidance is on (constant)",
+    )  # fmt: skip
+    own.add_argument("--batch", type=positive, help="their instructions at once (8)")
+    own.add_argument(
+        "--sweep", nargs="+", metavar="NAME=VALUES", default=[],
+        help="instead: every combination of such settings, e.g. steps=5,10 guidance=1,3",
+    )  # fmt: skip
+    own.add_argument(
+        "--diagnose", type=positive, metavar="N",
+        help="instead: what each reference does, on N cases of each group",
+    )  # fmt: skip
+    own.set_defaults(run=run)
+    report = commands.add_parser(
+        "report",
+        help="write the report of an evaluation again",
+        description="Writes report.html, report.json and report.md of what evaluate has left.",
+    )
+    report.add_argument("folder", type=Path, metavar="FOLDER", help="as evaluate --out")
+    report.add_argument("--judge", help="whose verdicts, where there are several")
+    report.set_defaults(run=run_report)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Evaluates every model on every suite, and writes the report."""
+    from instruct_imagen.evaluation.runner import run_suite
+
+    if chosen.diagnose and (chosen.group or chosen.limit):
+        raise UsageError("--diagnose N takes N cases of each group: leave --group and --limit out")
+    if chosen.sweep and chosen.diagnose:
+        raise UsageError("--sweep and --diagnose are two commands: run one after the other")
+    check_folder(chosen.out, name="--out")
+    suites = _suites(chosen.suite)
+    specs = [_spec(chosen, model) for model in chosen.models]
+    judges = [] if chosen.diagnose else chosen.judge or ["truth"]
+    jobs = [job for suite in suites for spec in specs for job in _jobs(chosen, suite, spec, judges)]
+    taken = [folder for folder, _ in jobs]
+    if double := next((folder for folder in taken if taken.count(folder) > 1), None):
+        raise UsageError(f"two models would share {double}: name each once")
+    for folder, job in jobs:
+        print(folder, file=sys.stderr)
+        show = _ProgressLine()
+        run_suite(
+            folder, job, workers=chosen.workers, limit=chosen.limit, only=chosen.group, report=show
+        )
+        show.end()
+        if chosen.diagnose:
+            _diagnose(folder, job)
+    names = [judge.partition(":")[0] for judge in judges]
+    _write_report(chosen.out, names[0] if names else None)
+
+
+def run_report(chosen: argparse.Namespace) -> None:
+    """Writes the report."""
+    _write_report(chosen.folder, chosen.judge)
+
+
+def _write_report(folder: Path, judge: str | None) -> None:
+    """Writes the report and prints its path; failed cases are an error."""
+    from instruct_imagen.evaluation.case import EvaluationError
+    from instruct_imagen.evaluation.report import write_report
+    from instruct_imagen.evaluation.suites.registry import open_suite
+
+    path, failed = write_report(folder, open_suite, judge)
+    print(path)
+    if failed:
+        what = "1 case has" if failed == 1 else f"{failed:,} cases have"
+        raise EvaluationError(f"{what} no score, named at the head of {path}: run evaluate again")
+
+
+def _suites(given: str) -> list[str]:
+    """Names of suites."""
+    from instruct_imagen.evaluation.suites.registry import suite_names
+
+    if given == "all":
+        return list(suite_names())
+    return list(dict.fromkeys(name for name in given.split(",") if name))
+
+
+def _spec(chosen: argparse.Namespace, model: str) -> str:
+    """A model with the options of the command line."""
+    from instruct_imagen.evaluation.peers.registry import peer_spec
+
+    names = ("steps", "guidance", "guidance_kind", "batch")
+    given = {name: getattr(chosen, name) for name in names}
+    options = {
+        name: f"{value:g}" if isinstance(value, float) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }
+    return peer_spec(model, options)
+
+
+def _jobs(
+    chosen: argparse.Namespace, suite: str, spec: str, judges: Sequence[str]
+) -> list[tuple[Path, Job]]:
+    """Folders and what is done in each."""
+    from instruct_imagen.evaluation.judges.registry import open_judge
+    from instruct_imagen.evaluation.peers.registry import open_model
+    from instruct_imagen.evaluation.runner import Job
+    from instruct_imagen.evaluation.suites.registry import open_suite
+    from instruct_imagen.evaluation.sweep import axes, settings_of, with_settings
+
+    opened: Callable[[], Suite] = partial(open_suite, suite)
+    open_judges = tuple(partial(open_judge, one) for one in judges)
+    name = label(suite)
+    if chosen.diagnose:
+        job = Job(
+            suite=partial(_diagnosis, suite, chosen.diagnose),
+            model=partial(open_model, spec),
+            judges=(),
+            spec=spec,
+            suite_spec=suite,
+            purpose="diagnosis",
+        )
+        return [(chosen.out / f"diagnosis-{name}" / label(spec), job)]
+    if not chosen.sweep:
+        job = Job(
+            suite=opened,
+            model=partial(open_model, spec),
+            judges=open_judges,
+            spec=spec,
+            suite_spec=suite,
+        )
+        return [(chosen.out / name / label(spec), job)]
+    found = []
+    for settings in settings_of(axes(chosen.sweep)):
+        one = with_settings(spec, settings)
+        job = Job(
+            suite=opened,
+            model=partial(open_model, one),
+            judges=open_judges,
+            spec=spec,
+            suite_spec=suite,
+            purpose="sweep",
+            settings=settings,
+        )
+        found.append((chosen.out / f"sweep-{name}" / label(one), job))
+    return found
+
+
+def _diagnosis(suite: str, limit: int) -> Suite:
+    """The changed cases of a suite."""
+    from instruct_imagen.evaluation.diagnosis import DiagnosisSuite
+    from instruct_imagen.evaluation.suites.registry import open_suite
+
+    return DiagnosisSuite(open_suite(suite), limit)
+
+
+def _diagnose(folder: Path, job: Job) -> None:
+    """Writes what the references of a run did."""
+    import json
+
+    from instruct_imagen.data.shards.layout import write_whole
+    from instruct_imagen.evaluation.diagnosis import findings
+    from instruct_imagen.evaluation.record import read_run
+    from instruct_imagen.evaluation.report import DIAGNOSIS
+
+    cases = job.suite().cases(read_run(folder)["model"]["size"])
+    roles = [one.as_dict() for one in findings(folder, cases)]
+    write_whole(folder / DIAGNOSIS, json.dumps(roles, indent=1) + "\n")
+
+
+def label(spec: str) -> str:
+    """A model's name in folders and tables, e.g. ``starter`` or ``starter-steps=10``."""
+    name, _, rest = spec.partition(":")
+    settings = [one for one in rest.split(",") if one and not one.startswith("batch=")]
+    if name == "pipeline" and settings and settings[0].startswith("model="):
+        name = settings.pop(0).partition("=")[2].strip("./")
+    words = "-".join([name, *settings])
+    return re.sub(r"[^A-Za-z0-9_.=-]+", "_", words).strip("_.") or "model"
+
+
+class _ProgressLine:
+    """One line on stderr: a changing one in a terminal, one now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        self._width = 0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        ended = progress.done == progress.total
+        terminal = sys.stderr.isatty()
+        if not ended and now - self._last < (0.1 if terminal else _EVERY):
+            return
+        self._last = now
+        words = progress_words(progress)
+        if terminal:
+            print(f"\r{words:{self._width}s}", end="\n" if ended else "", file=sys.stderr)
+        else:
+            print(words, file=sys.stderr)
+        sys.stderr.flush()
+        self._width = 0 if ended else len(words)
+
+    def end(self) -> None:
+        """Leaves the line."""
+        if self._width:
+            print(file=sys.stderr)
+
+
+def progress_words(progress: Progress) -> str:
+    """How far, how fast and how long still."""
+    words = f"  {progress.phase}: {progress.done:,} of {progress.total:,}"
+    if progress.failed:
+        words += f", {progress.failed:,} failed"
+    if progress.fresh and progress.seconds > 0:
+        words += f", {progress.fresh / progress.seconds:.2f}/s"
+        if progress.done < progress.total:
+            left = round(progress.remaining)
+            words += f", {left // 60}:{left % 60:02d} left"
+    return words

@@ -1,0 +1,134 @@
+"""`instruct-imagen evaluate` and `report`, with small suites in place of the frozen ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import ModuleType
+
+import pytest
+
+from instruct_imagen.cli import main
+from instruct_imagen.cli.evaluate import label, progress_words
+from instruct_imagen.evaluation import report as reports
+from instruct_imagen.evaluation.judges import registry as judges
+from instruct_imagen.evaluation.report import DATA, DIAGNOSIS, PAGE
+from instruct_imagen.evaluation.runner import Progress
+from tests.evaluation.small import PixelJudge, SmallSuite
+
+SUITES = "instruct_imagen.evaluation.suites.registry"
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Two small suites and a judge of pixels are all that there is."""
+    registry = ModuleType(SUITES)
+    registry.suite_names = lambda: ("first", "second")
+    registry.open_suite = lambda name: SmallSuite(each=2, name=name)
+    monkeypatch.setitem(sys.modules, SUITES, registry)
+    monkeypatch.setattr(judges, "judge_classes", lambda: {"pixels": PixelJudge})
+
+
+def run(*arguments):
+    main(["evaluate", *map(str, arguments), "--judge", "pixels"])
+
+
+def refused(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(list(map(str, arguments)))
+    assert ended.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    return lines[-1]
+
+
+def test_all_suites_and_models_and_the_report_again(tmp_path, capsys):
+    run("all", "copy_reference:size=16", "copy_reference:size=24", "--out", tmp_path, "--limit", 1)
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [str(tmp_path / PAGE)]
+    assert "images: 5 of 5" in captured.err
+    runs = sorted(str(p.parent.relative_to(tmp_path)) for p in tmp_path.glob("*/*/run.json"))
+    assert runs == [
+        f"{suite}/copy_reference-size={size}" for suite in ("first", "second") for size in (16, 24)
+    ]
+    before = json.loads((tmp_path / DATA).read_text())
+    (tmp_path / DATA).unlink()
+    main(["report", str(tmp_path)])
+    assert json.loads((tmp_path / DATA).read_text()) == before
+
+
+def test_a_diagnosis_needs_no_judge(tmp_path, capsys):
+    main(["evaluate", "first", "copy_reference:size=16", "--out", str(tmp_path), "--diagnose", "1"])
+    path = tmp_path / "diagnosis-first" / "copy_reference-size=16" / DIAGNOSIS
+    roles = {one["role"]: one for one in json.loads(path.read_text())}
+    assert roles["edge"]["copied"] == 1
+    assert "What each reference does" in (tmp_path / PAGE).read_text()
+
+
+def test_one_group_and_one_case_have_a_report_without_intervals(tmp_path):
+    run("first", "copy_reference", "--group", "subject", "--limit", 1, "--out", tmp_path)
+    content = (tmp_path / DATA).read_text()
+    assert "NaN" not in content
+    (row,) = [one for one in json.loads(content)["groups"] if one["models"]["copy_reference"]]
+    scores = row["models"]["copy_reference"]["sc"]
+    assert (row["group"], scores["cases"], scores["low"]) == ("subject", 1, None)
+
+
+def test_failed_cases_end_with_status_2_after_the_report(tmp_path, capsys, monkeypatch):
+    class Broken(PixelJudge):
+        def judge(self, cases, images):
+            raise ValueError("no <eyes>")
+
+    monkeypatch.setattr(judges, "judge_classes", lambda: {"pixels": Broken})
+    line = refused(capsys, "evaluate", "first", "copy_reference", "--judge", "pixels", "--out",
+                   tmp_path, "--limit", 1)  # fmt: skip
+    assert line.startswith("instruct-imagen: 5 cases have no score, named at the head of")
+    assert "no &lt;eyes&gt;" in (tmp_path / PAGE).read_text()
+
+
+def test_a_pipeline_is_swept_and_each_setting_is_a_model_of_its_own(tmp_path, capsys):
+    run("first", "starter", "--sweep", "steps=1,2", "--limit", 1, "--out", tmp_path)
+    runs = sorted(path.parent.name for path in tmp_path.glob("sweep-first/*/run.json"))
+    assert runs == ["starter-steps=1", "starter-steps=2"]
+    settings = [row["settings"] for row in json.loads((tmp_path / DATA).read_text())["sweep"]]
+    assert settings == [{"steps": "1"}, {"steps": "2"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nobody",), "there is no model 'nobody'"),
+        (("copy_reference:colour=red",), "no option 'colour=red'"),
+        (("copy_reference", "copy_reference"), "two models would share"),
+        (("copy_reference", "--sweep", "steps=1", "--diagnose", "1"), "two commands"),
+        (("copy_reference", "--limit", "1", "--diagnose", "1"), "leave --group and --limit out"),
+        (("copy_reference", "--group", "cats"), "has no group cats: use some of text_to_image"),
+        (("starter", "--sweep", "colour=1"), "write e.g. steps=5,10,20"),
+        (("starter:steps=many",), "steps=many must be a whole number"),
+        (("starter", "--guidance", "0.5"), "guidance=0.5 must be a number from 1"),
+    ],
+)
+def test_wrong_input_is_one_line(tmp_path, capsys, arguments, words):
+    assert words in refused(capsys, "evaluate", "first", *arguments, "--out", tmp_path,
+                            "--judge", "pixels")  # fmt: skip
+
+
+def test_an_unknown_judge_and_an_empty_folder_are_one_line(tmp_path, capsys):
+    line = refused(capsys, "evaluate", "first", "copy_reference", "--out", tmp_path, "--judge", "x")
+    assert "unknown judge 'x': use one of pixels" in line
+    assert "holds no evaluation" in refused(capsys, "report", tmp_path / "none")
+
+
+def test_labels_are_folders_and_tell_models_apart():
+    assert label("pipeline:model=starter") == "starter"
+    assert label("pipeline:model=starter,batch=8,steps=10") == "starter-steps=10"
+    assert label("pipeline:model=../out/a b/export") == "out_a_b_export"
+    assert label("copy_reference:size=64") == "copy_reference-size=64"
+    assert "/" not in label("openai_edit:url=http://localhost:8000/v1")
+
+
+def test_progress_in_words():
+    words = progress_words(
+        Progress(phase="images", done=30, total=100, failed=2, seconds=10, fresh=20)
+    )
+    assert words == "  images: 30 of 100, 2 failed, 2.00/s, 0:35 left"
+    assert reports.PAGE == "report.html"
