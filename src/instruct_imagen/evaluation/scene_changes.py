@@ -7,9 +7,10 @@ A change that cannot be made clear is None.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 
@@ -39,8 +40,20 @@ FAR_SPRITE = 46.0
 LEAST_IOU = 0.3
 """So little of what they cover at most do assets share with themselves in another layout."""
 
-SEEN = 12.0
-"""Root of the mean squared difference, of 255, of two pictures that differ clearly."""
+CLEAR_STEP, CLEAR_SHARE = 48, 0.04
+"""A change is clear where so large a share of the pixels has a channel that differs by so much."""
+
+LOOKS: Mapping[str, str] = MappingProxyType(
+    {
+        "fluent-emoji-high-contrast": "ink",
+        "emojione-monotone": "ink",
+        "outline": "ink",
+        "openmoji": "outlined",
+        "photograph": "photographic",
+    }
+)
+"""Styles that nobody takes for those of another look, at 32 pixels; all others are coloured areas
+without outlines, whose names a person could not tell from one picture of another thing."""
 
 _TRIES = 80
 _SIDE = 32  # pixels at which a change has to be clear
@@ -79,10 +92,16 @@ class Props:
         return float(np.sqrt(((self.look(*one) - self.look(*other)) ** 2).mean()))
 
 
-def difference(one: Scene, other: Scene, atlas: Atlas) -> float:
-    """Root of the mean squared difference of two scenes' pictures, of 255."""
-    pair = render_pictures([Picture(scene=one), Picture(scene=other)], atlas, _SIDE).double()
-    return float((pair[0] - pair[1]).square().mean().sqrt())
+def is_clear(one: Scene, other: Scene, atlas: Atlas) -> bool:
+    """Whether pictures of two scenes differ clearly at 32 pixels."""
+    pair = render_pictures([Picture(scene=one), Picture(scene=other)], atlas, _SIDE).int()
+    stepped = (pair[0] - pair[1]).abs().amax(0) >= CLEAR_STEP
+    return float(stepped.double().mean()) >= CLEAR_SHARE
+
+
+def look_of(style: str) -> str:
+    """What a style looks like at first sight; see `LOOKS`."""
+    return LOOKS.get(style, "coloured")
 
 
 def with_asset(scene: Scene, index: int, asset: Placement) -> Scene:
@@ -157,12 +176,10 @@ def other_person(scene: Scene, props: Props, rng: np.random.Generator) -> Scene 
     return with_asset(scene, 0, replace(old, concept=other.pair[0]))
 
 
-def other_style(
-    scene: Scene, props: Props, rng: np.random.Generator, *, avoid: Iterable[str] = ()
-) -> Scene | None:
-    """All of it is drawn in another style, in which each thing looks clearly other."""
-    own = {asset.style for asset in scene.placements}
-    styles = [one for one in props.vocabulary.styles if one not in own | set(avoid)]
+def other_style(scene: Scene, props: Props, rng: np.random.Generator) -> Scene | None:
+    """All of it is drawn in a style of another look, in which each thing is clearly other."""
+    own = {look_of(asset.style) for asset in scene.placements}
+    styles = [one for one in props.vocabulary.styles if look_of(one) not in own]
     for place in rng.permutation(len(styles)):
         style = styles[int(place)]
         if any(style not in props.vocabulary.styles_of(one.concept) for one in scene.placements):
@@ -280,7 +297,7 @@ def one_more(scene: Scene, props: Props, rng: np.random.Generator) -> Scene | No
     boxes = [box_of(one) for one in scene.placements]
     for _ in range(_TRIES):
         concept = concepts[int(rng.random() * len(concepts))]
-        scale = 0.3 + 0.12 * rng.random()
+        scale = 0.34 + 0.1 * rng.random()
         x, y = (scale / 2 + (1 - scale) * rng.random() for _ in range(2))
         new = Placement(concept=concept, style=style, x=x, y=y, scale=scale)
         box = box_of(new)

@@ -18,10 +18,9 @@ from instruct_imagen.data.world.palette import STYLE_NAMES
 from instruct_imagen.data.world.relations import Relation, relations
 from instruct_imagen.evaluation.case import Case, Condition
 from instruct_imagen.evaluation.scene_changes import (
-    SEEN,
     Props,
-    difference,
     elsewhere,
+    is_clear,
     one_more,
     other_background,
     other_concept,
@@ -29,7 +28,6 @@ from instruct_imagen.evaluation.scene_changes import (
     other_style,
     other_tint,
     swapped,
-    with_asset,
     without,
 )
 
@@ -67,7 +65,7 @@ def violations(case: Case, props: Props, rng: np.random.Generator) -> Iterator[V
     facts = _Facts(case)
     for condition in case.conditions:
         for done, scene in _MAKERS[condition.kind](facts, condition, props, rng):
-            if scene is not None and difference(facts.target, scene, props.atlas) >= SEEN:
+            if scene is not None and is_clear(facts.target, scene, props.atlas):
                 yield Violation(condition=condition.name, done=done, scene=scene)
 
 
@@ -213,12 +211,11 @@ def _edit(facts: _Facts, condition: Condition, props: Props, rng: np.random.Gene
     # What comes has the outline that a mask may show: only squares leave room for another thing.
     masks = [one.picture for one in facts.example.references if one.role == "mask"]
     free = all(isinstance(one, Picture) and one.kind == "region" for one in masks)
-    if edit.kind in ("add", "replace") and edit.new is not None and free:
-        if "subject" not in facts.kinds:
-            index = facts.target.placements.index(edit.new)
-            avoid = [edit.old.concept] if edit.old else []
-            changed = other_concept(facts.target, index, props, rng, avoid=avoid)
-            yield "other thing", changed
+    thing = edit.kind in ("add", "replace") and "subject" not in facts.kinds
+    if thing and edit.new is not None and free:
+        index = facts.target.placements.index(edit.new)
+        avoid = [edit.old.concept] if edit.old else []
+        yield "other thing", other_concept(facts.target, index, props, rng, avoid=avoid)
     if edit.kind == "tint" and edit.new is not None and edit.old is not None:
         index = facts.target.placements.index(edit.new)
         changed = other_tint(facts.target, index, rng)
@@ -238,7 +235,7 @@ def _source(facts: _Facts, condition: Condition, props: Props, rng: np.random.Ge
         if asset in edit.kept and asset != edit.new and not _named(asset, words)
     ]
     if kept:
-        index, asset = kept[int(rng.random() * len(kept))]
+        index, _ = kept[int(rng.random() * len(kept))]
         avoid = [one.concept for one in (edit.old, edit.new) if one is not None]
         yield "other thing", other_concept(facts.target, index, props, rng, avoid=avoid)
         if len(facts.target.placements) > 1 and not _touched(facts.target, index):
@@ -255,9 +252,7 @@ def _named(asset: Placement, words: str) -> bool:
 def _touched(scene: Scene, index: int) -> bool:
     """Whether an asset is part of what stands on, or behind, another."""
     return any(
-        index in (one.first, one.second)
-        for one in relations(scene)
-        if one.kind in ("on", "behind")
+        index in (one.first, one.second) for one in relations(scene) if one.kind in ("on", "behind")
     )
 
 
