@@ -95,7 +95,9 @@ class Blind:
     def judge(self, cases, images):
         return [
             Verdict(
-                scores=tuple(Score(condition=c.name, value=1.0, reason="") for c in case.conditions),
+                scores=tuple(
+                    Score(condition=c.name, value=1.0, reason="") for c in case.conditions
+                ),
                 pq=1.0,
                 pq_reason="",
             )
@@ -140,7 +142,9 @@ def test_a_violation_is_clear_and_changes_nothing_else():
             assert sum(differ) == 1
             assert [a.style for a in target.placements] == [a.style for a in changed.placements]
         if kind in ("mask", "depth", "edge", "sketch"):
-            looks = [[(a.concept, a.style, a.tint) for a in s.placements] for s in (target, changed)]
+            looks = [
+                [(a.concept, a.style, a.tint) for a in s.placements] for s in (target, changed)
+            ]
             assert looks[0] == looks[1]
         if one.done == "other style":
             assert [(a.concept, a.x, a.y) for a in target.placements] == [

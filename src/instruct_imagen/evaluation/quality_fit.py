@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,15 +41,30 @@ SEED = 20261125
 FACES = 0.08
 """Share of pictures that are faces; of the others, half have up to four assets, half up to two."""
 
-CLEAN, WORSE, HELD_BACK = 9_000, 16_000, 2_000
-"""Pictures to learn from without and with faults, and those that thresholds are fixed on, twice."""
-
-BANK = 1_500
 TWO_FAULTS = 0.15
 PASSED = 0.988
 """Share of held-back renders whose number is below the first threshold of each measure."""
 
-EPOCHS, BATCH, RATE = 8, 64, 2e-3
+BATCH, RATE = 64, 2e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amounts:
+    """How much is made use of.
+
+    Attributes:
+        clean: Renders to learn from.
+        worse: Pictures with faults to learn from.
+        held_back: With faults, to fix thresholds on; of renders, twice as many.
+        bank: Renders that the distance is measured to.
+        epochs: Passes over what is learned from.
+    """
+
+    clean: int = 9_000
+    worse: int = 16_000
+    held_back: int = 2_000
+    bank: int = 1_500
+    epochs: int = 8
 
 
 def real_scenes(vocabulary: Vocabulary, count: int, seed: int) -> list[Scene]:
@@ -102,7 +117,7 @@ def maps_of(features: Features, images: np.ndarray) -> list[Tensor]:
     return [torch.cat(level) for level in zip(*parts, strict=True)]
 
 
-def fitted(maps: list[Tensor], grades: Tensor) -> QualityHead:
+def fitted(maps: list[Tensor], grades: Tensor, epochs: int) -> QualityHead:
     """A head that tells renders from worse ones, and how much worse they are.
 
     It learns three questions at once: is there a fault, is it more than light, is it strong.
@@ -115,9 +130,9 @@ def fitted(maps: list[Tensor], grades: Tensor) -> QualityHead:
         getattr(head, f"std{index}").copy_(some.std((0, 2, 3)) + 1e-3)
     steps = nn.Parameter(torch.tensor([0.0, 1.0, 1.0]))
     optimizer = torch.optim.AdamW([*head.parameters(), steps], RATE, weight_decay=0.02)
-    total = EPOCHS * (len(grades) // BATCH)
+    total = epochs * (len(grades) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=total)
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         order, losses = torch.randperm(len(grades)), []
         for rows in order[: len(grades) // BATCH * BATCH].split(BATCH):
             fault, _ = head([level[rows].float() for level in maps])
@@ -159,32 +174,34 @@ def second_limit(first: float, light: Tensor, strong: Tensor) -> float:
     return float(tried[int(torch.stack(wrong).argmin())])
 
 
-def fit(size: int, features: Features, vocabulary: Vocabulary, atlas: Atlas) -> tuple[dict, dict]:
+def fit(
+    size: int, features: Features, vocabulary: Vocabulary, atlas: Atlas, amounts: Amounts
+) -> tuple[dict[str, Tensor], dict[str, list[float]]]:
     """Tensors and thresholds of one size."""
-    seeds = range(SEED + 10 * size, SEED + 10 * size + 6)
-    clean = rendered(real_scenes(vocabulary, CLEAN, seeds[0]), atlas, size)
-    worse, grades = worsened(
-        rendered(real_scenes(vocabulary, WORSE, seeds[1]), atlas, size), seeds[2]
-    )
+    first = SEED + 10 * size
+
+    def drawn(count: int, seed: int) -> np.ndarray:
+        return rendered(real_scenes(vocabulary, count, first + seed), atlas, size)
+
+    clean = drawn(amounts.clean, 0)
+    worse, grades = worsened(drawn(amounts.worse, 1), first + 2)
     maps = maps_of(features, np.concatenate([clean, worse]))
-    head = fitted(maps, torch.from_numpy(np.concatenate([np.zeros(CLEAN, np.int64), grades])))
-    _, embedding = measured(head, [level[:CLEAN] for level in maps])
-    bank = embedding[spread_out(embedding, BANK)]
+    grades = np.concatenate([np.zeros(len(clean), np.int64), grades])
+    head = fitted(maps, torch.from_numpy(grades), amounts.epochs)
+    _, embedding = measured(head, [level[: len(clean)] for level in maps])
+    bank = embedding[spread_out(embedding, amounts.bank)]
     # Itself is the first of its neighbours.
     radius = torch.cdist(bank, embedding).kthvalue(NEIGHBOURS + 1, dim=1).values
 
-    held = rendered(real_scenes(vocabulary, 2 * HELD_BACK, seeds[3]), atlas, size)
-    spoiled, strength = worsened(
-        rendered(real_scenes(vocabulary, HELD_BACK, seeds[4]), atlas, size), seeds[5]
-    )
-    real, seen = measured(head, maps_of(features, held))
+    spoiled, strength = worsened(drawn(amounts.held_back, 4), first + 5)
+    real, seen = measured(head, maps_of(features, drawn(2 * amounts.held_back, 3)))
     fault, other = measured(head, maps_of(features, spoiled))
     limits = {}
     apart, away = (distances(one, bank, radius) for one in (seen, other))
     for name, renders, faulty in (("fault", real, fault), ("distance", apart, away)):
-        first = float(renders.quantile(PASSED if name == "fault" else 0.5 + PASSED / 2))
+        limit = float(renders.quantile(PASSED if name == "fault" else 0.5 + PASSED / 2))
         light, strong = (faulty[torch.from_numpy(strength == grade)] for grade in (1, 3))
-        limits[name] = [first, second_limit(first, light, strong)]
+        limits[name] = [limit, second_limit(limit, light, strong)]
     limits["distance"][1] = max(limits["distance"][1], 2 * limits["distance"][0])
     tensors = {**head.state_dict(), "bank": bank, "radius": radius}
     return {f"{size}.{name}": one.half().contiguous() for name, one in tensors.items()}, limits
@@ -202,7 +219,7 @@ def main() -> None:
     atlas, features = Atlas.build(pairs), Features()
     tensors, limits = {}, {}
     for size in SIZES:
-        found, limits[size] = fit(size, features, vocabulary, atlas)
+        found, limits[size] = fit(size, features, vocabulary, atlas, Amounts())
         tensors |= found
         print(f"{size} pixels: limits {limits[size]}", file=sys.stderr, flush=True)
     unfinished = chosen.out.with_suffix(".unfinished")

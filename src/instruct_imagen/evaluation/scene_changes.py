@@ -21,7 +21,7 @@ from instruct_imagen.data.world.measures import measure
 from instruct_imagen.data.world.palette import DARK_COLOURS, DARK_INK_STYLES, PALETTE
 from instruct_imagen.data.world.places import place_of
 from instruct_imagen.data.world.relations import Relation, box_of, relations
-from instruct_imagen.data.world.render import covered, render_pictures
+from instruct_imagen.data.world.render import covered, instance_masks, render_pictures
 from instruct_imagen.data.world.scenes import (
     can_be_tinted,
     caption_name,
@@ -42,6 +42,9 @@ LEAST_IOU = 0.3
 
 CLEAR_STEP, CLEAR_SHARE = 48, 0.04
 """A change is clear where so large a share of the pixels has a channel that differs by so much."""
+
+SEEN_SHARE = 0.6
+"""Of an asset, so much differs clearly from its background."""
 
 LOOKS: Mapping[str, str] = MappingProxyType(
     {
@@ -97,6 +100,18 @@ def is_clear(one: Scene, other: Scene, atlas: Atlas) -> bool:
     pair = render_pictures([Picture(scene=one), Picture(scene=other)], atlas, _SIDE).int()
     stepped = (pair[0] - pair[1]).abs().amax(0) >= CLEAR_STEP
     return float(stepped.double().mean()) >= CLEAR_SHARE
+
+
+def stands_out(scene: Scene, atlas: Atlas) -> bool:
+    """Whether each asset differs clearly from what is behind, in so much of it that it is seen."""
+    empty = replace(scene, placements=())
+    pair = render_pictures([Picture(scene=scene), Picture(scene=empty)], atlas, _SIDE).int()
+    stepped = (pair[0] - pair[1]).abs().amax(0) >= CLEAR_STEP
+    return all(
+        float(stepped[mask].double().mean()) >= SEEN_SHARE
+        for mask in instance_masks(scene, atlas, _SIDE)
+        if mask.any()
+    )
 
 
 def look_of(style: str) -> str:
@@ -250,6 +265,7 @@ def _again(scene: Scene, rng: np.random.Generator) -> Scene | None:
 
 def other_background(
     scene: Scene,
+    atlas: Atlas,
     rng: np.random.Generator,
     *,
     colours_only: bool = False,
@@ -259,6 +275,7 @@ def other_background(
 
     Args:
         scene: What is changed.
+        atlas: Has its sprites.
         rng: The only source of randomness.
         colours_only: From colours to colours alone: a place has lines and a horizon of its own.
         avoid: Names of colours that it must not have.
@@ -273,10 +290,12 @@ def other_background(
         if set(new.colours) & set(avoid) or not tints <= set(tints_against(new)):
             continue
         if new.kind == "place" or old.kind == "place":
-            if new.place != old.place:
-                return replace(scene, background=new)
-        elif all(_far(one, two) for one in old.colours for two in new.colours):
-            return replace(scene, background=new)
+            other = new.place != old.place
+        else:
+            other = all(_far(one, two) for one in old.colours for two in new.colours)
+        changed = replace(scene, background=new)
+        if other and stands_out(changed, atlas):
+            return changed
     return None
 
 

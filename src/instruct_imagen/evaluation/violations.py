@@ -151,7 +151,7 @@ def _layout(facts: _Facts, condition: Condition, props: Props, rng: np.random.Ge
 def _text(facts: _Facts, condition: Condition, props: Props, rng: np.random.Generator) -> _Made:
     target = facts.target
     if "background" not in facts.kinds:
-        yield "other background", _background_of(facts, rng)
+        yield "other background", _background_of(facts, props, rng)
     styles = {asset.style for asset in target.placements}
     if any(STYLE_NAMES.get(style, "?") in facts.case.prompt for style in styles):
         yield "other style", other_style(target, props, rng)
@@ -183,23 +183,23 @@ def _is_told(relation: Relation, facts: _Facts) -> bool:
     return told and sum(one.kind == relation.kind for one in facts.told) == 1
 
 
-def _background_of(facts: _Facts, rng: np.random.Generator) -> Scene | None:
+def _background_of(facts: _Facts, props: Props, rng: np.random.Generator) -> Scene | None:
     """Another background, which leaves lines of a layout as they are."""
     lined = bool(facts.layout & _LINED)
-    return other_background(facts.target, rng, colours_only=lined)
+    return other_background(facts.target, props.atlas, rng, colours_only=lined)
 
 
 def _content(facts: _Facts, condition: Condition, props: Props, rng: np.random.Generator) -> _Made:
     index = int(rng.random() * len(facts.target.placements))
     yield "other thing", other_concept(facts.target, index, props, rng)
     yield "elsewhere", elsewhere(facts.target, props.atlas, rng)
-    yield "other background", other_background(facts.target, rng)
+    yield "other background", other_background(facts.target, props.atlas, rng)
 
 
 def _background(
     facts: _Facts, condition: Condition, props: Props, rng: np.random.Generator
 ) -> _Made:
-    yield "other background", _background_of(facts, rng)
+    yield "other background", _background_of(facts, props, rng)
 
 
 def _edit(facts: _Facts, condition: Condition, props: Props, rng: np.random.Generator) -> _Made:
@@ -207,7 +207,7 @@ def _edit(facts: _Facts, condition: Condition, props: Props, rng: np.random.Gene
     yield "not done", edit.source
     if edit.kind == "background":
         avoid = edit.source.background.colours
-        yield "other background", other_background(facts.target, rng, avoid=avoid)
+        yield "other background", other_background(facts.target, props.atlas, rng, avoid=avoid)
     # What comes has the outline that a mask may show: only squares leave room for another thing.
     masks = [one.picture for one in facts.example.references if one.role == "mask"]
     free = all(isinstance(one, Picture) and one.kind == "region" for one in masks)
@@ -226,7 +226,7 @@ def _edit(facts: _Facts, condition: Condition, props: Props, rng: np.random.Gene
 def _source(facts: _Facts, condition: Condition, props: Props, rng: np.random.Generator) -> _Made:
     edit = edit_of(facts.example)
     if edit.kind != "background":
-        yield "other background", other_background(facts.target, rng)
+        yield "other background", other_background(facts.target, props.atlas, rng)
     # What the words name has to stay what it is, or the edit could not be checked any more.
     words = facts.example.text
     kept = [
