@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -34,7 +36,9 @@ from instruct_imagen.evaluation.judges.quality import (
     SIZES,
     Features,
     QualityHead,
-    distances,
+    both_sides,
+    head_and_bank,
+    read,
 )
 
 SEED = 20261125
@@ -42,8 +46,8 @@ FACES = 0.08
 """Share of pictures that are faces; of the others, half have up to four assets, half up to two."""
 
 TWO_FAULTS = 0.15
-PASSED = 0.988
-"""Share of held-back renders whose number is below the first threshold of each measure."""
+PASSED: Mapping[str, float] = MappingProxyType({"fault": 0.99, "distance": 0.995})
+"""Share of held-back renders that are below the first threshold of each measure."""
 
 BATCH, RATE = 64, 2e-3
 
@@ -148,13 +152,13 @@ def fitted(maps: list[Tensor], grades: Tensor, epochs: int) -> QualityHead:
     return head.eval().requires_grad_(False)
 
 
-def measured(head: QualityHead, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Faults and embeddings."""
+def embedded(head: QualityHead, maps: list[Tensor]) -> Tensor:
+    """What the head sees of pictures."""
     parts = [
-        head([level[start : start + 256].float() for level in maps])
+        head([level[start : start + 256].float() for level in maps])[1]
         for start in range(0, len(maps[0]), 256)
     ]
-    return torch.cat([one for one, _ in parts]), torch.cat([one for _, one in parts])
+    return torch.cat(parts)
 
 
 def spread_out(embedding: Tensor, count: int) -> Tensor:
@@ -174,37 +178,55 @@ def second_limit(first: float, light: Tensor, strong: Tensor) -> float:
     return float(tried[int(torch.stack(wrong).argmin())])
 
 
-def fit(
+def taught(
     size: int, features: Features, vocabulary: Vocabulary, atlas: Atlas, amounts: Amounts
-) -> tuple[dict[str, Tensor], dict[str, list[float]]]:
-    """Tensors and thresholds of one size."""
+) -> dict[str, Tensor]:
+    """Head and bank of one size, as halves."""
     first = SEED + 10 * size
-
-    def drawn(count: int, seed: int) -> np.ndarray:
-        return rendered(real_scenes(vocabulary, count, first + seed), atlas, size)
-
-    clean = drawn(amounts.clean, 0)
-    worse, grades = worsened(drawn(amounts.worse, 1), first + 2)
+    clean = rendered(real_scenes(vocabulary, amounts.clean, first), atlas, size)
+    renders = rendered(real_scenes(vocabulary, amounts.worse, first + 1), atlas, size)
+    worse, grades = worsened(renders, first + 2)
     maps = maps_of(features, np.concatenate([clean, worse]))
     grades = np.concatenate([np.zeros(len(clean), np.int64), grades])
     head = fitted(maps, torch.from_numpy(grades), amounts.epochs)
-    _, embedding = measured(head, [level[: len(clean)] for level in maps])
+    embedding = embedded(head, [level[: len(clean)] for level in maps])
     bank = embedding[spread_out(embedding, amounts.bank)]
     # Itself is the first of its neighbours.
     radius = torch.cdist(bank, embedding).kthvalue(NEIGHBOURS + 1, dim=1).values
-
-    spoiled, strength = worsened(drawn(amounts.held_back, 4), first + 5)
-    real, seen = measured(head, maps_of(features, drawn(2 * amounts.held_back, 3)))
-    fault, other = measured(head, maps_of(features, spoiled))
-    limits = {}
-    apart, away = (distances(one, bank, radius) for one in (seen, other))
-    for name, renders, faulty in (("fault", real, fault), ("distance", apart, away)):
-        limit = float(renders.quantile(PASSED if name == "fault" else 0.5 + PASSED / 2))
-        light, strong = (faulty[torch.from_numpy(strength == grade)] for grade in (1, 3))
-        limits[name] = [limit, second_limit(limit, light, strong)]
-    limits["distance"][1] = max(limits["distance"][1], 2 * limits["distance"][0])
     tensors = {**head.state_dict(), "bank": bank, "radius": radius}
-    return {f"{size}.{name}": one.half().contiguous() for name, one in tensors.items()}, limits
+    return {f"{size}.{name}": one.half().contiguous() for name, one in tensors.items()}
+
+
+def limits_of(
+    size: int,
+    features: Features,
+    tensors: Mapping[str, Tensor],
+    vocabulary: Vocabulary,
+    atlas: Atlas,
+    amounts: Amounts,
+) -> dict[str, list[float]]:
+    """Thresholds of one size: where renders end and where strong faults begin, of each measure."""
+    first = SEED + 10 * size
+    head, bank = head_and_bank(tensors, size)
+
+    def measured(images: np.ndarray) -> dict[str, Tensor]:
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+        parts = [both_sides(features, head, bank, part) for part in pixels.split(BATCH)]
+        fault, distance = (torch.cat(column) for column in zip(*parts, strict=True))
+        return {"fault": fault, "distance": distance}
+
+    renders = rendered(real_scenes(vocabulary, 2 * amounts.held_back, first + 3), atlas, size)
+    others = rendered(real_scenes(vocabulary, amounts.held_back, first + 4), atlas, size)
+    spoiled, grades = worsened(others, first + 5)
+    real, worse = measured(renders), measured(spoiled)
+    found = {}
+    for name, passed in PASSED.items():
+        limit = float(real[name].quantile(passed))
+        light, strong = (worse[name][torch.from_numpy(grades == grade)] for grade in (1, 3))
+        found[name] = [limit, second_limit(limit, light, strong)]
+    # No fault is strong by distance alone before it is twice as far as any render.
+    found["distance"][1] = max(found["distance"][1], 2 * found["distance"][0])
+    return found
 
 
 def main() -> None:
@@ -212,15 +234,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     default = Path(__file__).parent / "judges" / FILE
     parser.add_argument("--out", type=Path, default=default, help="the file to write")
+    parser.add_argument(
+        "--limits", action="store_true", help="keep head and bank of the file, fix thresholds anew"
+    )
     chosen = parser.parse_args()
     torch.set_num_threads(1)  # sums have one order
     vocabulary = training_vocabulary(sources=("emoji", "faces"), people=100)
     pairs = (*vocabulary.pairs, *(face.pair for face in vocabulary.faces))
-    atlas, features = Atlas.build(pairs), Features()
-    tensors, limits = {}, {}
+    atlas, features, amounts = Atlas.build(pairs), Features(), Amounts()
+    tensors: dict[str, Tensor] = read(chosen.out)[0] if chosen.limits else {}
+    limits = {}
     for size in SIZES:
-        found, limits[size] = fit(size, features, vocabulary, atlas, Amounts())
-        tensors |= found
+        if not chosen.limits:
+            tensors |= taught(size, features, vocabulary, atlas, amounts)
+        limits[size] = limits_of(size, features, tensors, vocabulary, atlas, amounts)
         print(f"{size} pixels: limits {limits[size]}", file=sys.stderr, flush=True)
     unfinished = chosen.out.with_suffix(".unfinished")
     save_file(tensors, unfinished, {"limits": json.dumps(limits, sort_keys=True)})
