@@ -46,6 +46,7 @@ def main() -> int:
     parser.add_argument("--unseen", type=int, default=5, help="of them, of each unseen row (5)")
     parser.add_argument("--size", type=int, default=32, help="side of the pictures (32)")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, metavar="TASK")
+    parser.add_argument("--no-faults", action="store_true", help="leave perceptual quality out")
     parser.add_argument("--sheets", type=Path, help="draw violations into this folder instead")
     parser.add_argument("--out", type=Path, default=Path("out/known_answers.json"))
     chosen = parser.parse_args()
@@ -55,7 +56,8 @@ def main() -> int:
         for name, sheet in violation_sheets(cases, props, chosen.size):
             save_png(chosen.sheets / f"{name}.png", sheet)
         return 0
-    answers = judged(open_judge(chosen.judge), cases, props, chosen.size)
+    judge = open_judge(chosen.judge)
+    answers = judged(judge, cases, props, chosen.size, faults=not chosen.no_faults)
     print(table(answers))
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     chosen.out.write_text(json.dumps(answers.as_json(), indent=1), encoding="utf-8")

@@ -41,7 +41,7 @@ SEED = CASE_SEED + 5_000
 ASKED_TARGET, ASKED_OTHER, ASKED_NAMED = 0.97, 0.10, 0.95
 """Mean O of targets at least, mean SC of other targets at most, share of violations named."""
 
-MOST_SPOILED = 120
+MOST_SPOILED = 48
 _DRAWS = 400  # of one case, where only some are accepted
 
 
@@ -133,11 +133,12 @@ class KnownAnswers:
         other = _mean((row.other_sc, row.count) for row in self.targets)
         named = _mean((row.joint, row.count) for row in self.broken)
         orderly = _mean((float(row.ordered), 1) for row in self.spoiled)
+        order = {"faults in whose order PQ falls, all": (orderly, orderly == 1)}
         return {
             f"O of targets at least {ASKED_TARGET}": (target, target >= ASKED_TARGET),
             f"SC of other targets at most {ASKED_OTHER}": (other, other <= ASKED_OTHER),
             f"violations named at least {ASKED_NAMED}": (named, named >= ASKED_NAMED),
-            "faults in whose order PQ falls, all": (orderly, orderly == 1),
+            **(order if self.spoiled else {}),
         }
 
     def as_json(self) -> dict[str, object]:
