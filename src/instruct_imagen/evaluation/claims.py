@@ -150,7 +150,7 @@ def read_claims(folder: Path, judge: str | None = None) -> dict[str, Scores]:
         if results.failures:
             one = results.failures[0]
             raise EvaluationError(
-                f"{path} has {len(results.failures)} cases without a score, the first {one.case} "
+                f"{path}: cases without a score: {len(results.failures)}, the first {one.case} "
                 f"of {one.model} ({one.error}): run runs/claims.sh again"
             )
         found[path.parent.name] = _scores(results)
