@@ -24,7 +24,7 @@ CHANGED = 26.0
 KEPT_LACK = (0.015, 0.06)
 """Share of the kept pixels that are others, for 1 and for 0.5."""
 
-KEPT_MEAN = (6.0, 14.0)
+KEPT_MEAN = (9.0, 18.0)
 """Mean difference of the kept pixels, of 255, for 1 and for 0.5."""
 
 REPAINTED = 2.0
@@ -146,9 +146,11 @@ def _something(look: Look, new: Placement) -> Finding:
     """Whether anything stands out where the new thing belongs; what it is, others judge."""
     index = look.truth.scene.placements.index(new)
     x, y, side = look.sightings[index].square
-    shown = look.mask & pixels_in((x, y, side), look.truth.size)
+    # What the source has there already has not come.
+    come = look.mask & ((look.image - look.truth.source_pixels).abs().mean(0) > CHANGED)
+    shown = come & pixels_in((x, y, side), look.truth.size)
     wanted = _mask(look, new)
-    share = float((look.mask & wanted).sum()) / max(float(wanted.sum()), 1.0)
+    share = float((come & wanted).sum()) / max(float(wanted.sum()), 1.0)
     fill = float(shown.sum()) / max(float(wanted.sum()), 1.0)
     lack = 1 - max(share, min(fill, 1.0))
     value = graded(lack, (0.4, 0.65))

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from instruct_imagen.data.example import Picture, Placement, Scene
-from instruct_imagen.data.world.render import render_pictures
+from instruct_imagen.data.world.render import covered, render_pictures
 
 from .crops import Square, asset_square
 from .grounds import drawn
@@ -96,16 +96,7 @@ def distances(
         Two of (candidates,) float32, mean differences of colours of 255: of the image from each,
         and of each from the bare background.
     """
-    scene = look.truth.scene
-    own = scene.placements[index]
-    covers = look.truth.covers[index]
-    filled = square_of(covers) if covers.any() else asset_square(own)
-    there = max(overlap(one, square) for one in (filled, asset_square(own))) >= _AT_PLACE
-    placed = list(candidates) if there else [put_at(one, filled, square) for one in candidates]
-    scenes = [
-        Scene(background=look.ground.best, placements=_among(scene, index, one, alone=not there))
-        for one in placed
-    ]
+    scenes = _scenes(look, index, square, candidates)
     pairs = sorted({(p.concept, p.style) for each in scenes for p in each.placements})
     pictures = [Picture(scene=each) for each in scenes]
     rendered = render_pictures(pictures, small_atlas(pairs), size).float()
@@ -129,12 +120,42 @@ def distances(
         best = torch.minimum(best, (moved - part).abs().mean((1, 2, 3)))
     bare = settled[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     top, left = int(rows[0]), int(columns[0])
-    there = rendered[:, :, top : top + part.shape[1], left : left + part.shape[2]]
-    return best, (there - bare).abs().mean((1, 2, 3))
+    alone = rendered[:, :, top : top + part.shape[1], left : left + part.shape[2]]
+    return best, (alone - bare).abs().mean((1, 2, 3))
 
 
-def _among(scene: Scene, index: int, asset: Placement, *, alone: bool) -> tuple[Placement, ...]:
-    """The assets of a scene, of which one is another, or that one alone."""
-    if alone:
-        return (asset,)
-    return (*scene.placements[:index], asset, *scene.placements[index + 1 :])
+def _scenes(look: Look, index: int, square: Square, candidates: Sequence[Placement]) -> list[Scene]:
+    """Each candidate on the image's background: among the others where it is at its place."""
+    scene, background = look.truth.scene, look.ground.best
+    own, cover = scene.placements[index], look.truth.covers[index]
+    filled = square_of(cover) if cover.any() else asset_square(own)
+    if max(overlap(one, square) for one in (filled, asset_square(own))) >= _AT_PLACE:
+        return [
+            Scene(background=background, placements=_among(scene, index, one)) for one in candidates
+        ]
+    pairs = sorted({(one.concept, one.style) for one in candidates})
+    together = Scene(background=background, placements=tuple(candidates))
+    covers = covered(together, small_atlas(pairs), look.truth.size)
+    return [
+        Scene(
+            background=background,
+            placements=(put_at(one, square_of(mask) if mask.any() else filled, square),),
+        )
+        for one, mask in zip(candidates, covers, strict=True)
+    ]
+
+
+def _among(scene: Scene, index: int, asset: Placement) -> tuple[Placement, ...]:
+    """The assets of a scene, of which one is another; others of its style follow that one's."""
+    own = scene.placements[index]
+    if asset.style == own.style:
+        rest = list(scene.placements)
+    else:
+        rest = [
+            replace(one, style=asset.style)
+            if one.style == own.style and asset.style in concepts(one.style).get(one.concept, ())
+            else one
+            for one in scene.placements
+        ]
+    rest[index] = asset
+    return tuple(rest)

@@ -14,11 +14,11 @@ from instruct_imagen.data.example import Placement
 from .crops import Square, asset_square, crop
 from .gallery import gallery_of
 from .network import embed
-from .regions import overlap, pieces, shrunken, square_of
+from .regions import overlap, pieces, shared, shrunken, square_of
 from .scene import Truth
 
 SAME_PLACE = 0.5
-"""Overlap of squares from which they are one place."""
+"""Share of the smaller of two squares that both have, from which they are one place."""
 
 _ALIKE = 0.8  # overlap of squares of which one is enough
 _THERE = 12.0  # mean difference from the target, of 255, of an asset that is there
@@ -137,7 +137,8 @@ def find(image: Tensor, mask: Tensor, truth: Truth) -> list[Sighting]:
             place + turns.index(turn) * len(places)
             for turn in {0, *_turns(asset)} & set(_turns(asset))
             for place in range(len(places))
-            if all(overlap(places[place], other) < SAME_PLACE for other in taken)
+            if overlap(places[place], expected[index]) >= _ALIKE
+            or all(shared(places[place], other) < SAME_PLACE for other in taken)
         ] or list(range(len(places)))
         row, known = _best(asset, rows, seen, right["concept"][index])
         place = places[row % len(places)]

@@ -69,15 +69,24 @@ def square_of(mask: Tensor) -> Square:
     return (left + right) / 2 / size, (top + bottom) / 2 / size, side / size
 
 
-def overlap(one: Square, other: Square) -> float:
-    """Intersection over union of two squares."""
+def _common(one: Square, other: Square) -> float:
     across, down = (
         max(min(one[i] + one[2] / 2, other[i] + other[2] / 2)
             - max(one[i] - one[2] / 2, other[i] - other[2] / 2), 0.0)
         for i in (0, 1)
     )  # fmt: skip
-    both = across * down
+    return across * down
+
+
+def overlap(one: Square, other: Square) -> float:
+    """Intersection over union of two squares."""
+    both = _common(one, other)
     return both / max(one[2] ** 2 + other[2] ** 2 - both, 1e-9)
+
+
+def shared(one: Square, other: Square) -> float:
+    """Share of the smaller of two squares that the other one has too."""
+    return _common(one, other) / max(min(one[2], other[2]) ** 2, 1e-9)
 
 
 def iou(one: Tensor, other: Tensor) -> float:

@@ -50,12 +50,16 @@ class Classes(nn.Module):
         return nn.functional.cross_entropy(SHARPNESS * cosines, labels[known])
 
 
-def train(steps: int, seed: int, out: Path) -> None:
-    """Train and write the file."""
-    torch.manual_seed(seed)
-    vocabulary = training_vocabulary(sources=("emoji", "faces"))
-    pairs = (*vocabulary.pairs, *(face.pair for face in vocabulary.faces))
-    samples = Samples(vocabulary, Atlas.build(pairs), seed)
+def train(samples: Samples, steps: int, out: Path, *, batch: int = BATCH) -> None:
+    """Train and write the file.
+
+    Args:
+        samples: What is shown; their seed is that of the heads too.
+        steps: How many.
+        out: The file, written now and then and at the end.
+        batch: Crops a step, a multiple of four.
+    """
+    torch.manual_seed(samples.seed)
     probes = new_probes(HEADS).to(memory_format=torch.channels_last)
     probes.eval()  # the statistics of ImageNet stay
     names = {"concept": "concepts", "instance": "instances", "style": "styles"}
@@ -70,10 +74,10 @@ def train(steps: int, seed: int, out: Path) -> None:
         weight_decay=1e-4,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-    print(f"{counts} labels, {steps} steps of {BATCH} crops", flush=True)
+    print(f"{counts} labels, {steps} steps of {batch} crops", flush=True)
     started = time.monotonic()
     for step in range(steps):
-        crops, labels = samples.batch(step, BATCH)
+        crops, labels = samples.batch(step, batch)
         found = _found(probes, crops)
         losses = {head: classes[head].loss(found[head], labels[head]) for head in HEADS}
         optimizer.zero_grad(set_to_none=True)
@@ -118,7 +122,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / WEIGHTS)
     settings = parser.parse_args()
-    train(settings.steps, settings.seed, settings.out)
+    vocabulary = training_vocabulary(sources=("emoji", "faces"))
+    pairs = (*vocabulary.pairs, *(face.pair for face in vocabulary.faces))
+    train(Samples(vocabulary, Atlas.build(pairs), settings.seed), settings.steps, settings.out)
 
 
 if __name__ == "__main__":

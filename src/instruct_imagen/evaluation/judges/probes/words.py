@@ -19,6 +19,9 @@ from .regions import filled, grown, pieces, shrunken
 EXTRA = 0.025
 """Share of the frame from which something that is not asked for counts."""
 
+SPECK = 0.012
+"""The same where all that is asked for is there just as drawn."""
+
 _UNSURE = 0.3  # of the frame that no background explains: then pieces are not counted
 _SLACK = 0.03  # of the frame: how much the wrong way a relation may be
 
@@ -99,15 +102,20 @@ def count(look: Look) -> Finding:
     if float(look.ground.costs.min()) > _UNSURE:
         return Finding(value=1.0, reason="the background is not clear enough to count")
     size = look.truth.size
-    known = torch.zeros_like(look.mask)
+    known, exact = torch.zeros_like(look.mask), True
     for sighting, cover in zip(look.sightings, look.truth.covers, strict=True):
         x, y, side = sighting.square
         if sighting.difference <= findings.SAME:
             known |= grown(filled(cover), max(size // 32, 1))
+            asset = sighting.asset
+            known |= look.truth.seen & pixels_in((asset.x, asset.y, asset.scale), size)
         else:
+            exact = False
             known |= pixels_in((x, y, side * 1.15 + 2 / size), size)
-    rest = grown(shrunken(look.mask & ~known))  # without what is one pixel thin
-    extra = [one for one in pieces(rest) if area(one) >= EXTRA]
+    rest = look.mask & ~known
+    if not exact:
+        rest = grown(shrunken(rest))  # without what is thin: rims of what is not quite the same
+    extra = [one for one in pieces(rest) if area(one) >= (SPECK if exact else EXTRA)]
     measures = {"extra pieces": float(len(extra))}
     if extra:
         reason = "there is something that nothing asks for"
