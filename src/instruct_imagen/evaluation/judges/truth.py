@@ -7,6 +7,7 @@ against what the case's own scene says, and quality by `QualityMeasure`.
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from instruct_imagen.evaluation.judges.probes.look import look_at
 from instruct_imagen.evaluation.judges.probes.network import probes_sha256
 
 Quality = Callable[[Sequence[np.ndarray]], list[tuple[float, str, dict[str, float]]]]
-"""Images to PQ, reason and measures, each."""
+"""Images to PQ, reason and measures, each: a function or a method."""
 
 
 def unmeasured(images: Sequence[np.ndarray]) -> list[tuple[float, str, dict[str, float]]]:
@@ -45,10 +46,11 @@ class TruthJudge:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the probes' weights and of the code of the judge."""
+        """Of the probes' weights and of the code that judges."""
         total = hashlib.sha256(probes_sha256().encode())
         own = Path(folder.__file__).parent
-        for file in sorted((*own.glob("*.py"), Path(__file__))):
+        quality = Path(inspect.getfile(self._quality))
+        for file in (*sorted(own.glob("*.py")), Path(__file__), quality):
             total.update(file.read_bytes())
         return total.hexdigest()[:16]
 
