@@ -25,11 +25,8 @@ RANKS = (5, 30)
 
 AMONG = 1_000
 
-CLOSE = 0.02
-"""So much more alike may another concept be for 1, whatever the rank."""
-
-FAR = 0.3
-"""So much more alike another concept is for 0, whatever the rank."""
+CLOSE, NEAR, FAR = 0.02, 0.12, 0.3
+"""So much more alike may another concept be: for 1 whatever the rank, for 1 and for 0.5 at all."""
 
 SHOWN = 0.2
 """Least share of a drawing that has to be there for 1."""

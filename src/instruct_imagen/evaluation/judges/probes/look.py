@@ -71,7 +71,7 @@ def look_at(case: Case, image: np.ndarray) -> Look:
     Raises:
         EvaluationError: The case has no ground truth, or its artwork is not there.
     """
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float()
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
     size = min(max(pixels.shape[1:]), LARGEST)
     if pixels.shape[1:] != (size, size):
         pixels = interpolate(pixels[None], (size, size), mode="area")[0]
