@@ -127,7 +127,7 @@ def _nearer(look: Look, where: Tensor, what: str, *, loose: bool = False) -> Fin
 
 def _tinted(look: Look, new: Placement) -> Finding:
     index = look.truth.scene.placements.index(new)
-    return findings.tint(look, look.sightings[index])
+    return findings.tint(look, index)
 
 
 def _moved(look: Look, old: Placement, new: Placement) -> Finding:
@@ -150,9 +150,12 @@ def _something(look: Look, new: Placement) -> Finding:
     index = look.truth.scene.placements.index(new)
     x, y, side = look.sightings[index].square
     # What the source has there already has not come.
-    come = look.mask & ((look.image - look.truth.source_pixels).abs().mean(0) > CHANGED)
+    source = look.truth.source_pixels
+    come = look.mask & ((look.image - source).abs().mean(0) > CHANGED)
     shown = come & pixels_in((x, y, side), look.truth.size)
     wanted = _mask(look, new)
+    differs = wanted & look.truth.seen & ((look.truth.pixels - source).abs().mean(0) > CHANGED)
+    wanted = differs if differs.any() else wanted
     share = float((come & wanted).sum()) / max(float(wanted.sum()), 1.0)
     fill = float(shown.sum()) / max(float(wanted.sum()), 1.0)
     lack = 1 - max(share, min(fill, 1.0))

@@ -52,7 +52,7 @@ def subject(look: Look, marker: int | None) -> Finding:
         found.append(findings.identity(look, index, very="style" not in look.kinds))
         if "style" not in look.kinds:
             found.append(findings.style(look, index))
-            found.append(findings.tint(look, sighting))
+            found.append(findings.tint(look, index))
     return worst(found, "it is what the reference shows")
 
 
@@ -65,7 +65,9 @@ def style(look: Look) -> Finding:
 def content(look: Look) -> Finding:
     """What is where, and before what; how it is drawn too, where no style image tells that."""
     found = [findings.identity(look, index) for index in range(len(look.sightings))]
-    found += [findings.tint(look, one) for one in look.sightings if one.asset.tint]
+    found += [
+        findings.tint(look, index) for index, one in enumerate(look.sightings) if one.asset.tint
+    ]
     if "style" not in look.kinds:
         found += [findings.style(look, index) for index in range(len(look.sightings))]
     found.append(silhouette(look, "content image"))

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from instruct_imagen.data.example import Placement
 from instruct_imagen.data.world.nouns import caption_name
 from instruct_imagen.data.world.palette import STYLE_NAMES, TINTS, UNTINTED_STYLES
+from instruct_imagen.data.world.relations import shrunk
 
 from .drawings import distances, match
-from .finder import FACE_STYLE, Sighting, name_of
-from .look import Look, pixels_in
-from .sprites import people, people_named
+from .finder import FACE_STYLE, name_of
+from .look import Look
+from .sprites import concepts, people, people_named
 
 SAME = 7.0
 """Mean difference of colours, of 255, up to which an asset at its place is the very drawing."""
@@ -31,6 +32,10 @@ CLOSE, NEAR, FAR = 0.02, 0.12, 0.3
 SHOWN = 0.2
 """Least share of a drawing that has to be there for 1."""
 
+PLAIN, RIVAL_TIMES = 0.5, 1.5
+"""Share of the very drawing from which it is told by its pixels, where it is so many times nearer
+than that of the concept that the probes saw: some are eight pixels wide."""
+
 STYLE_GAPS = (0.04, 0.14)
 """By how much another style may be more alike to the probes, for 1 and for 0.5."""
 
@@ -45,8 +50,8 @@ PEOPLE = 60
 
 PEOPLE_RANKS = (1, 6)
 EXPRESSION_TIMES = (1.04, 1.12)
-COLOUR_GAPS = (14.0, 40.0)
-"""By how much another tint's mean colour may be nearer, of 255, for 1 and for 0.5."""
+COLOUR_TIMES = (1.08, 1.3)
+"""How many times nearer the drawing in another tint may be, for 1 and for 0.5."""
 
 TURN_TIMES = (1.02, 1.15)
 
@@ -127,7 +132,26 @@ def identity(look: Look, index: int, *, very: bool = False) -> Finding:
         if value == 1 and shown < SHOWN:
             value = 0.5
             reason = f"{name} was found, but of its drawing only {max(shown, 0):.0%} is there"
+        elif (
+            value < 1 and found.shown[sighting.asset.style] >= PLAIN and _before_rival(look, index)
+        ):
+            value, reason = 1.0, f"the drawing of {name} is there"
     return Finding(value=value, reason=reason, measures=measures)
+
+
+def _before_rival(look: Look, index: int) -> bool:
+    """Whether an asset's drawing is nearer than that of the concept that the probes saw."""
+    sighting = look.sightings[index]
+    asset = sighting.asset
+    if asset.style not in concepts(asset.style).get(sighting.nearest, ()):
+        return False
+    rivals = [
+        replace(asset, concept=sighting.nearest, flip=flip, turn=turn)
+        for flip in (False, True)
+        for turn in sorted({0, asset.turn})
+    ]
+    away, _ = distances(look, index, [asset, *rivals], look.truth.size)
+    return bool(RIVAL_TIMES * away[0] < away[1:].min())
 
 
 def style(look: Look, index: int) -> Finding:
@@ -172,30 +196,26 @@ def told(style: str) -> str:
     return STYLE_NAMES.get(style, style)
 
 
-def tint(look: Look, sighting: Sighting) -> Finding:
-    """Whether the asset has its colour: its tint, or its own colours where it has none."""
+def tint(look: Look, index: int) -> Finding:
+    """Whether an asset has its colour: its tint, or its own colours where it has none."""
+    sighting = look.sightings[index]
     asset, name = sighting.asset, called(sighting.asset)
-    size = look.truth.size
-    inky = not asset.tint and asset.style in UNTINTED_STYLES  # of which the background is seen
+    inky = not asset.tint and asset.style in UNTINTED_STYLES
     if sighting.difference <= SAME or inky:
         return Finding(value=1.0, reason=f"{name} has its colour")
-    shown = look.mask & pixels_in(sighting.square, size)
-    if shown.sum() < 4:
-        return Finding(value=0.5, reason=f"nothing of {name} stands out, so its colour is unsure")
-    colour = look.image[:, shown].mean(1)
-    gaps = {}
-    for one in ("", *TINTS) if not asset.tint else (asset.tint, "", *TINTS):
-        dyed = replace(asset, tint=one)
-        own = look.truth.covered(replace(look.truth.scene, placements=(dyed,)))[0]
-        gaps[one] = float((look.truth.alone(dyed)[:, own].mean(1) - colour).norm())
-    nearest = min(gaps, key=gaps.__getitem__)
-    lack = gaps[asset.tint] - gaps[nearest]
-    value = graded(lack, COLOUR_GAPS)
-    reason = f"{name} has its colour" if value == 1 else (
-        f"{name} should be {asset.tint or 'in its own colours'}, and is more like "
-        f"{nearest or 'its own colours'}"
-    )  # fmt: skip
-    return Finding(value=value, reason=reason, measures={f"{name} colour gap": lack})
+    others = [one for one in ("", *TINTS) if one != asset.tint]
+    candidates = [asset, *(replace(asset, tint=one) for one in others)]
+    away, _ = distances(look, index, candidates, look.truth.size)
+    nearest = others[int(away[1:].argmin())]
+    times = float((away[0] + 1) / (away[1:].min() + 1))
+    value = graded(times, COLOUR_TIMES)
+    reason = f"{name} has its colour"
+    if value < 1:
+        reason = (
+            f"{name} should be {asset.tint or 'in its own colours'}, and is more like "
+            f"{nearest or 'its own colours'}"
+        )
+    return Finding(value=value, reason=reason, measures={f"{name} colour times": times})
 
 
 def turn(look: Look, index: int) -> Finding:
@@ -206,13 +226,13 @@ def turn(look: Look, index: int) -> Finding:
     if sighting.difference <= SAME:
         return Finding(value=1.0, reason=f"{name} is {word}")
     turns = (0, asset.turn) if asset.turn == 180 else (0, asset.turn, 30, 60, 300, 330)
-    candidates = [
-        replace(asset, turn=one, flip=flip)
-        for one in turns
-        for flip in (asset.flip, not asset.flip)
-    ]
-    away, _ = distances(look, index, sighting.square, candidates, look.truth.size)
-    times = float((away[2:].min() + 1) / (away[:2].min() + 1))
+    candidates = [replace(asset, turn=one, flip=flip) for one in turns for flip in (False, True)]
+    # Upright, it is larger in the same square.
+    smaller = asset.scale * shrunk(asset.turn)
+    upright = [replace(asset, turn=0, flip=flip, scale=smaller) for flip in (False, True)]
+    away, _ = distances(look, index, [*candidates, *upright], look.truth.size)
+    count = len(candidates)
+    times = float((away[2:count].min() + 1) / (min(away[:2].min(), away[count:].min()) + 1))
     value = graded(times, TURN_TIMES)
     reason = f"{name} is {word}" if value == 1 else f"{name} is rather upright than {word}"
     return Finding(value=value, reason=reason, measures={f"{name} turn times": times})
@@ -228,7 +248,7 @@ def person(look: Look, index: int) -> Finding:
     others = [face for face in shown if face.person != own and face.expression == wanted]
     candidates = [replace(asset, concept=face.pair[0]) for face in (*mine, *others)]
     size = min(look.truth.size, 32)
-    away, _ = distances(look, index, sighting.square, candidates, size)
+    away, _ = distances(look, index, candidates, size)
     best = float(away[: len(mine)].min())
     rank = int((away[len(mine) :] < best).sum())
     measures = {f"{own} rank": float(rank), f"{own} from drawing": best}
@@ -249,7 +269,7 @@ def expression(look: Look, index: int) -> Finding:
     wanted = asset.concept.removeprefix(f"{own}-")
     mine = people_named(asset.style, own)
     candidates = [replace(asset, concept=face.pair[0]) for face in mine]
-    away, _ = distances(look, index, sighting.square, candidates, look.truth.size)
+    away, _ = distances(look, index, candidates, look.truth.size)
     found = {face.expression: float(one) for face, one in zip(mine, away, strict=True)}
     nearest = min(found, key=found.__getitem__)
     times = (found[wanted] + 0.2) / (found[nearest] + 0.2)

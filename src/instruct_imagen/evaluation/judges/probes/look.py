@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from instruct_imagen.data.example import Placement
 from instruct_imagen.evaluation.case import Case
 
 from .finder import Sighting, find
@@ -31,12 +32,14 @@ class Look:
         image: (3, S, S) float32 in [0, 255].
         truth: What is right, at the same size.
         matches: What `drawings.match` has found, by asset.
+        placements: What `placing.placed` has found, by asset.
     """
 
     case: Case
     image: Tensor
     truth: Truth
     matches: dict[int, Any] = field(default_factory=dict, repr=False)
+    placements: dict[int, Placement] = field(default_factory=dict, repr=False)
 
     @cached_property
     def ground(self) -> Ground:

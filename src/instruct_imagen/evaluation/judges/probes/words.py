@@ -38,7 +38,7 @@ def text(look: Look) -> Finding:
         if owner is None:
             found.append(findings.identity(look, index))
             if asset.tint:
-                found.append(findings.tint(look, sighting))
+                found.append(findings.tint(look, index))
         if asset.turn:
             found.append(findings.turn(look, index))
         if findings.is_face(asset):
