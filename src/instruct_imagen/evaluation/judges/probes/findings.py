@@ -29,7 +29,7 @@ AMONG = 1_000
 CLOSE, NEAR, FAR = 0.02, 0.12, 0.3
 """So much more alike may another concept be: for 1 whatever the rank, for 1 and for 0.5 at all."""
 
-SHOWN = 0.2
+SHOWN = 0.3
 """Least share of a drawing that has to be there for 1."""
 
 PLAIN, RIVAL_TIMES = 0.5, 1.5
