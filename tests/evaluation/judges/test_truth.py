@@ -187,11 +187,25 @@ def test_it_is_found_by_name_and_its_scores_have_a_fingerprint() -> None:
 
 def test_quality_comes_from_what_measures_it() -> None:
     case = case_of("subject", 0)
-    (verdict,) = TruthJudge(lambda images: [(0.5, "dull", {"colours": 2.0})] * len(images)).judge(
-        [case], [case.target]
-    )
+
+    class Dull:
+        fingerprint = "dull"
+
+        def score(self, images):
+            return [(0.5, "dull", {"colours": 2.0})] * len(images)
+
+    judge = TruthJudge(Dull())
+    (verdict,) = judge.judge([case], [case.target])
     assert (verdict.pq, verdict.pq_reason, verdict.sc) == (0.5, "dull", 1.0)
     assert verdict.overall == pytest.approx(0.5**0.5)
+    assert judge.fingerprint != TruthJudge().fingerprint
+
+
+def test_quality_is_measured_where_nothing_else_is_named() -> None:
+    case = case_of("subject", 0)
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    right, wrong = TruthJudge().judge([case, case], [case.target, noise])
+    assert (right.pq, wrong.pq) == (1.0, 0.0)
 
 
 def test_images_of_any_size_and_shape_are_judged() -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -21,36 +21,47 @@ from instruct_imagen.evaluation.judges.base import Verdict
 from instruct_imagen.evaluation.judges.probes.conditions import judged
 from instruct_imagen.evaluation.judges.probes.look import look_at
 from instruct_imagen.evaluation.judges.probes.network import probes_sha256
-
-Quality = Callable[[Sequence[np.ndarray]], list[tuple[float, str, dict[str, float]]]]
-"""Images to PQ, reason and measures, each: a function or a method."""
+from instruct_imagen.evaluation.judges.quality import QualityMeasure
 
 
-def unmeasured(images: Sequence[np.ndarray]) -> list[tuple[float, str, dict[str, float]]]:
-    """PQ of images whose quality nothing measures: all 1, and the reason says so."""
-    return [(1.0, "quality was not measured", {}) for _ in images]
+class Quality(Protocol):
+    """Measures PQ.
+
+    Attributes:
+        fingerprint: Changes when its scores may.
+    """
+
+    @property
+    def fingerprint(self) -> str:
+        """See above."""
+        ...
+
+    def score(self, images: Sequence[np.ndarray]) -> list[tuple[float, str, dict[str, float]]]:
+        """PQ, reason and measures of each image."""
+        ...
 
 
 class TruthJudge:
     """Judges cases of the starter world by their ground truth.
 
     Args:
-        quality: Measures PQ.
+        quality: Measures PQ; None for `QualityMeasure`.
     """
 
     name: ClassVar[str] = "truth"
     about: ClassVar[str] = "the starter world's own ground truth, by probes trained on real renders"
 
-    def __init__(self, quality: Quality = unmeasured) -> None:
-        self._quality = quality
+    def __init__(self, quality: Quality | None = None) -> None:
+        self._quality = quality or QualityMeasure()
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the probes' weights and of the code that judges."""
-        total = hashlib.sha256(probes_sha256().encode())
+        """Of the weights and of the code that judges."""
+        total = hashlib.sha256(f"{probes_sha256()} {self._quality.fingerprint}".encode())
         own = Path(folder.__file__).parent
-        quality = Path(inspect.getfile(self._quality))
-        for file in (*sorted(own.glob("*.py")), Path(__file__), quality):
+        measure = inspect.getsourcefile(type(self._quality))
+        assert measure is not None
+        for file in (*sorted(own.glob("*.py")), Path(__file__), Path(measure)):
             total.update(file.read_bytes())
         return total.hexdigest()[:16]
 
@@ -60,7 +71,7 @@ class TruthJudge:
         Raises:
             EvaluationError: A case has no ground truth, or artwork or a package is not there.
         """
-        qualities = self._quality(images)
+        qualities = self._quality.score(images)
         found = []
         for case, image, (pq, reason, measures) in zip(cases, images, qualities, strict=True):
             look = look_at(case, image)
