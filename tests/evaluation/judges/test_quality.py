@@ -12,7 +12,7 @@ from safetensors.torch import save
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
 from instruct_imagen.data.world.scenes import sample_scene, scene_rng
 from instruct_imagen.evaluation.case import EvaluationError
-from instruct_imagen.evaluation.corruptions import STRENGTHS, corrupted
+from instruct_imagen.evaluation.corruptions import STRENGTHS, UNTAUGHT, corrupted
 from instruct_imagen.evaluation.judges.quality import (
     SIZES,
     Features,
@@ -62,6 +62,17 @@ def test_quality_falls_with_the_strength_of_a_fault(size, name):
     assert found == sorted(found, reverse=True)
     assert found[0] >= 0.85
     assert found[-1] <= 0.3  # large plain areas hide a smear
+
+
+@pytest.mark.parametrize("name", UNTAUGHT)
+def test_quality_falls_with_a_fault_that_it_was_not_taught(name):
+    images = _renders(32)
+    found = [_pq(images)]
+    for strength in ("light", "strong"):
+        pairs = enumerate(images)
+        found.append(_pq(corrupted(x, name, strength, scene_rng(2, n), x) for n, x in pairs))
+    assert found[0] - found[2] >= 0.25  # light ones are mostly missed
+    assert found[0] >= found[1] >= found[2]
 
 
 def test_what_is_shown_does_not_matter_but_how_it_is_drawn():
