@@ -3,8 +3,9 @@
     python benchmarks/quality.py --size 32
 
 Shares of PQ 1, 0.5 and 0 of renders that nothing was fixed on: of the training split, of held-out
-concepts, of the held-out style, and of the first with each fault in three strengths; and
-milliseconds an image on one core. Prints a table and writes out/quality.json.
+concepts, of the held-out style, and of the first with each fault in three strengths, of which the
+head was not taught the last two (melt, break); and milliseconds an image on one core. Prints a
+table and writes out/quality.json.
 """
 
 from __future__ import annotations
@@ -32,7 +33,13 @@ from instruct_imagen.data.world.vocabulary import (
     training_vocabulary,
     world_concepts,
 )
-from instruct_imagen.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted, is_seen
+from instruct_imagen.evaluation.corruptions import (
+    CORRUPTIONS,
+    STRENGTHS,
+    UNTAUGHT,
+    corrupted,
+    is_seen,
+)
 from instruct_imagen.evaluation.judges.quality import QualityMeasure
 from instruct_imagen.evaluation.quality_fit import real_scenes, rendered
 
@@ -82,7 +89,7 @@ def main() -> None:
         if not number:
             own = images
         found[name] = shares(measure, list(images))
-    for fault in CORRUPTIONS:
+    for fault in (*CORRUPTIONS, *UNTAUGHT):
         for strength in STRENGTHS:
             worse = []
             for number in range(min(chosen.faulty, len(own))):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 STRENGTHS = ("light", "medium", "strong")
 """A light fault is seen on a second look, a strong one spoils the picture."""
@@ -28,6 +28,12 @@ _JPEG = (45, 20, 6)  # quality
 _SMEAR = (0.6, 1.1, 2.0)  # pixels, at 32
 _BLEND = (0.14, 0.26, 0.45)  # of the other picture
 _SMUDGE = (0.25, 0.45, 0.75)  # of the frame
+_MELT = ((1.0, 2.2, 25.0), (1.9, 3.2, 45.0), (3.0, 4.5, 80.0))
+"""How far things run and how wide their blots are, in pixels at 32, and the difference of 255 that
+a blot swallows."""
+_BREAK = ((0.25, 0.9, 5), (0.45, 1.2, 7), (0.7, 1.8, 11))
+"""Share of the frame, half of it wiped out and half doubled; how wide the places are, in pixels at
+32; and the square, in pixels at 32, whose median is the ground of what is wiped out."""
 _GREY = 128
 
 Corruption = Callable[[np.ndarray, int, np.random.Generator, np.ndarray], np.ndarray]
@@ -41,7 +47,7 @@ def corrupted(
 
     Args:
         image: uint8 (side, side, 3).
-        name: One of `CORRUPTIONS`.
+        name: One of `CORRUPTIONS` or `UNTAUGHT`.
         strength: One of `STRENGTHS`.
         rng: The only source of randomness.
         other: Another picture of the same size, which some faults are made of.
@@ -49,7 +55,8 @@ def corrupted(
     Returns:
         uint8 (side, side, 3).
     """
-    return CORRUPTIONS[name](image, STRENGTHS.index(strength), rng, other)
+    made = {**CORRUPTIONS, **UNTAUGHT}[name]
+    return made(image, STRENGTHS.index(strength), rng, other)
 
 
 def is_seen(image: np.ndarray, worse: np.ndarray, strength: str) -> bool:
@@ -137,6 +144,38 @@ def smudged(
     return _bytes((1 - share) * image + share * wiped)
 
 
+def melted(
+    image: np.ndarray, strength: int, rng: np.random.Generator, other: np.ndarray
+) -> np.ndarray:
+    """Things run out of shape into a few flat blots with sharp borders; plain ground stays."""
+    side, unit = image.shape[0], _unit(image)
+    reach, width, swallowed = _MELT[strength]
+    field = _smooth(rng.normal(size=(side, side, 2)), 2.6 * unit)
+    field *= _busy(image) * reach * unit / field.std()
+    rows, columns = np.meshgrid(np.arange(side), np.arange(side), indexing="ij")
+    run = _sampled(image, rows + field[..., 0], columns + field[..., 1])
+    busy = _busy(run)
+    return _bytes((1 - busy) * run + busy * _blots(run, width * unit, swallowed, rng))
+
+
+def broken(
+    image: np.ndarray, strength: int, rng: np.random.Generator, other: np.ndarray
+) -> np.ndarray:
+    """Strokes and small parts have gaps in places and are drawn twice in others."""
+    side, unit = image.shape[0], _unit(image)
+    share, width, square = _BREAK[strength]
+    wiping = ImageFilter.MedianFilter(2 * round(square * unit / 2 - 0.5) + 1)
+    plain = np.asarray(Image.fromarray(image).filter(wiping)).astype(np.float64)
+    turn, away = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.4) * square * unit
+    rows, columns = np.meshgrid(np.arange(side), np.arange(side), indexing="ij")
+    again = _sampled(image, rows + away * np.sin(turn), columns + away * np.cos(turn))
+    here, there = (np.abs(one - plain).sum(-1, keepdims=True) for one in (image, again))
+    twice = np.where(there > here, again, image)
+    where = _smooth(rng.normal(size=(side, side, 1)), width * unit)
+    low, high = np.quantile(where, (share / 2, 1 - share / 2))
+    return _bytes(np.where(where < low, plain, np.where(where > high, twice, image)))
+
+
 CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
     {
         "blur": blurred,
@@ -150,7 +189,11 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
         "smudge": smudged,
     }
 )
-"""Every fault by its name."""
+"""Every fault that the head of perceptual quality is taught, by its name."""
+
+UNTAUGHT: Mapping[str, Corruption] = MappingProxyType({"melt": melted, "break": broken})
+"""Faults that it is not taught, the likest to those of generated pictures: what it makes of them is
+what may be expected of faults that nobody has thought of."""
 
 
 def _unit(image: np.ndarray) -> float:
@@ -177,6 +220,32 @@ def _smooth(values: np.ndarray, sigma: float) -> np.ndarray:
             for shift, weight in enumerate(weights)
         )
     return values
+
+
+def _busy(image: np.ndarray) -> np.ndarray:
+    """(side, side, 1) from 0, plain ground, to 1, where something is drawn."""
+    unit = _unit(image)
+    values = image.astype(np.float64)
+    contrast = np.abs(values - _smooth(values, 1.5 * unit)).max(-1, keepdims=True)
+    return _smooth(np.clip(_smooth(contrast, unit) / 5 - 0.6, 0, 1), unit)
+
+
+def _blots(
+    image: np.ndarray, width: float, swallowed: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Regions of one colour each, of pixels that are near in place and colour."""
+    side = image.shape[0]
+    rows, columns = np.meshgrid(np.arange(side), np.arange(side), indexing="ij")
+    place = np.stack([rows, columns], -1).reshape(-1, 2) / width
+    colour = image.reshape(-1, 3)
+    found = np.concatenate([place, colour / swallowed], 1)
+    regions = found[rng.integers(0, side * side, round((side / width) ** 2))]
+    for _ in range(2):
+        away = (regions**2).sum(1) - 2 * found @ regions.T  # less a number of each pixel
+        share = np.exp(8 * (away.min(1, keepdims=True) - away))  # borders are a pixel wide
+        share /= share.sum(1, keepdims=True)
+        regions = share.T @ found / (share.sum(0)[:, None] + 1e-9)
+    return (share @ regions[:, 2:] * swallowed).reshape(image.shape)
 
 
 def _sampled(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -224,8 +224,7 @@ def both_sides(
 ) -> tuple[Tensor, Tensor]:
     """Fault and distance, (N,) each: means over pictures and their mirror images.
 
-    A fault is one from both sides; what the head only takes for one often is not. At 32 pixels
-    this doubles the share of light faults that are noticed.
+    A fault is one from both sides; what the head only takes for one often is not.
     """
     sides = [head(features(one)) for one in (images, images.flip(-1))]
     fault = torch.stack([fault for fault, _ in sides]).mean(0)
