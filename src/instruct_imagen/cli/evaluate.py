@@ -157,10 +157,10 @@ def _check_names(
     suites: Sequence[str], specs: Sequence[str], judges: Sequence[str], groups: Sequence[str]
 ) -> None:
     """Raises for a wrong name before the first image is drawn, not hours later."""
-    from instruct_imagen.evaluation.case import EvaluationError
     from instruct_imagen.evaluation.judges.registry import judge_classes
     from instruct_imagen.evaluation.peers.registry import peer_classes
     from instruct_imagen.evaluation.plugins import parsed
+    from instruct_imagen.evaluation.runner import check_groups
     from instruct_imagen.evaluation.suites.registry import open_suite
 
     for spec in specs:
@@ -168,11 +168,7 @@ def _check_names(
     for judge in judges:
         parsed("judge", judge_classes(), judge)
     for suite in suites:
-        known = open_suite(suite).groups
-        if unknown := sorted(set(groups) - set(known)):
-            raise EvaluationError(
-                f"suite {suite} has no group {', '.join(unknown)}: use some of {', '.join(known)}"
-            )
+        check_groups(open_suite(suite), groups)
 
 
 def _spec(chosen: argparse.Namespace, model: str) -> str:

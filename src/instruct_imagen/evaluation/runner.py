@@ -133,11 +133,7 @@ def run_suite(
     with alone_in(folder):
         suite, model = job.suite(), job.model()
         here = workers == 1
-        if unknown := sorted(set(only) - set(suite.groups)):
-            known = ", ".join(suite.groups)
-            raise EvaluationError(
-                f"suite {suite.name} has no group {', '.join(unknown)}: use some of {known}"
-            )
+        check_groups(suite, only)
         wanted = selected(suite.groups, limit, only)
         size, batch = model.size, getattr(model, "batch_size", 1)
         judges = opened(job.judges)
@@ -159,6 +155,15 @@ def run_suite(
             work = partial(open_judging, folder, open_suite, own, size)
             failed |= _judge(folder, name, fingerprints[name], answered, work, workers, report)
         return len(failed)
+
+
+def check_groups(suite: Suite, only: Sequence[str]) -> None:
+    """Raises unless a suite has all of these groups."""
+    if unknown := sorted(set(only) - set(suite.groups)):
+        known = ", ".join(suite.groups)
+        raise EvaluationError(
+            f"suite {suite.name} has no group {', '.join(unknown)}: use some of {known}"
+        )
 
 
 def selected(groups: Mapping[str, int], limit: int | None, only: Sequence[str] = ()) -> list[int]:

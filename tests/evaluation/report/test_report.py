@@ -320,3 +320,11 @@ def test_the_papers_averages_are_those_of_its_rows(suite):
             assert stated is None
         else:
             assert np.mean(values) == pytest.approx(stated, abs=0.011)
+
+
+def test_an_image_that_is_gone_leaves_the_figures_and_is_named(folder):
+    path = image_path(folder / "extra" / "good", "subject/0000")
+    path.unlink()
+    page, failed = write_report(folder, open_suite)
+    assert failed == 0
+    assert f"There are no pictures: {path}" in page.read_text()
