@@ -100,6 +100,19 @@ def test_a_second_judge_that_fails_ends_with_status_2(tmp_path, capsys, monkeypa
     assert "5 cases have no score" in refused(capsys, "report", tmp_path, "--judge", "blind")
 
 
+def test_a_run_of_another_model_that_is_half_done_stops_none(tmp_path, capsys):
+    given = ("--limit", 1, "--out", tmp_path)
+    run("first", "copy_reference:size=24", *given)
+    (answers,) = tmp_path.glob("first/*/answers.jsonl")
+    answers.write_text("".join(answers.read_text().splitlines(keepends=True)[:2]))
+    run("first", "copy_reference:size=16", *given)
+    captured = capsys.readouterr()
+    assert f"other runs in {tmp_path} are not whole: 3 cases" in captured.err
+    assert "3 cases have no score" in refused(capsys, "report", tmp_path)
+    run("first", "copy_reference:size=24", *given)
+    main(["report", str(tmp_path)])
+
+
 def test_wrong_names_are_told_before_anything_is_drawn(tmp_path, capsys):
     given = ("first", "copy_reference:size=16", "--out", tmp_path)
     assert "unknown judge 'x'" in refused(capsys, "evaluate", *given, "--judge", "x")

@@ -114,7 +114,7 @@ def run(chosen: argparse.Namespace) -> None:
         if chosen.diagnose:
             _diagnose(folder, job, whole=not without)
     names = [judge.partition(":")[0] for judge in judges or chosen.judge]
-    _write_report(chosen.out, names[0] if names else None)
+    _write_report(chosen.out, names[0] if names else None, own=taken)
     if failed:  # with the first judge all is well
         others = " or ".join(names[1:])
         raise UsageError(
@@ -128,14 +128,31 @@ def run_report(chosen: argparse.Namespace) -> None:
     _write_report(chosen.folder, chosen.judge)
 
 
-def _write_report(folder: Path, judge: str | None) -> None:
-    """Writes the report and prints its path; failed cases are an error."""
+def _write_report(folder: Path, judge: str | None, own: Sequence[Path] | None = None) -> None:
+    """Writes the report and prints its path; failed cases are an error.
+
+    Args:
+        folder: Of the evaluation.
+        judge: Whose verdicts; None for the only one there.
+        own: Folders of the runs whose failures are an error; all where there are none named. Others
+            in the folder may be half done: whoever goes on with them one by one must not be stopped
+            by the first.
+    """
     from instruct_imagen.evaluation.case import EvaluationError
     from instruct_imagen.evaluation.report import write_report
+    from instruct_imagen.evaluation.report.results import read_results
     from instruct_imagen.evaluation.suites.registry import open_suite
 
     path, failed = write_report(folder, open_suite, judge)
     print(path)
+    if failed and own is not None:
+        results = read_results(folder, judge)
+        of = [results.folders[one.purpose, one.suite, one.model] for one in results.failures]
+        others = sum(one not in own for one in of)
+        failed = len(of) - others
+        if others:
+            words = f"other runs in {folder} are not whole: {others:,} cases, named at its head"
+            print(words, file=sys.stderr)
     if failed:
         what = "1 case has" if failed == 1 else f"{failed:,} cases have"
         raise EvaluationError(f"{what} no score, named at the head of {path}: run evaluate again")
