@@ -135,7 +135,7 @@ class Marked(Painter):
         return image
 
 
-def evaluated(folder, arm, value, suite="editing", group="masked_edit"):
+def evaluated(folder, arm, value, suite="editing", group="masked_edit", limit=None):
     """A run of an arm, as `runs/claims.sh` leaves it."""
     label = f"{folder.name}_{arm}_model"
     job = Job(
@@ -144,7 +144,7 @@ def evaluated(folder, arm, value, suite="editing", group="masked_edit"):
         judges=(Fixed,),
         spec=f"pipeline:model={folder / arm / 'model'},steps=4",
     )
-    return run_suite(folder / "evaluation" / suite / label, job)
+    return run_suite(folder / "evaluation" / suite / label, job, limit=limit)
 
 
 def test_claims_are_read_from_what_evaluate_leaves(tmp_path, capsys):
@@ -172,3 +172,28 @@ def test_claims_of_cases_without_a_score_are_refused(tmp_path):
     verdicts.write_text("".join(verdicts.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(EvaluationError, match="cases without a score: 1"):
         read_claims(tmp_path)
+
+
+def test_a_single_case_has_no_interval_and_the_file_stays_json(tmp_path, capsys):
+    for arm, value in (("masked_edit", 2), ("masked_edit_stage_1", 1)):
+        evaluated(tmp_path / "seed0", arm, value, limit=1)
+    main(["claims", str(tmp_path)])
+    assert "nan" not in capsys.readouterr().out
+    content = (tmp_path / "claims.json").read_text()
+    assert "NaN" not in content
+    assert {one["verdict"] for one in json.loads(content)} == {"undecided"}
+
+
+def test_seeds_with_other_cases_and_arms_in_two_settings_are_refused(tmp_path):
+    for seed, limit in (("seed0", 1), ("seed1", 2)):
+        evaluated(tmp_path / seed, "masked_edit", 2, limit=limit)
+    with pytest.raises(EvaluationError, match="seed1 has other cases of masked_edit"):
+        read_claims(tmp_path)
+    other = tmp_path / "other" / "seed0"
+    run = evaluated(other, "masked_edit", 2)
+    assert run == 0
+    (folder,) = other.glob("evaluation/editing/*")
+    folder.rename(folder.with_name("first"))
+    evaluated(other, "masked_edit", 1)
+    with pytest.raises(EvaluationError, match="masked_edit was evaluated in two settings"):
+        read_claims(tmp_path / "other")

@@ -85,6 +85,51 @@ def test_failed_cases_end_with_status_2_after_the_report(tmp_path, capsys, monke
     assert "no &lt;eyes&gt;" in (tmp_path / PAGE).read_text()
 
 
+def test_a_second_judge_that_fails_ends_with_status_2(tmp_path, capsys, monkeypatch):
+    class Blind(PixelJudge):
+        name = "blind"
+
+        def judge(self, cases, images):
+            raise ValueError("no eyes")
+
+    monkeypatch.setattr(judges, "judge_classes", lambda: {"pixels": PixelJudge, "blind": Blind})
+    given = ("first", "copy_reference", "--out", tmp_path, "--limit", 1)
+    line = refused(capsys, "evaluate", *given, "--judge", "pixels", "--judge", "blind")
+    assert "cases without a verdict of blind: 5; run evaluate again" in line
+    assert "This evaluation failed" not in (tmp_path / PAGE).read_text()
+    assert "5 cases have no score" in refused(capsys, "report", tmp_path, "--judge", "blind")
+
+
+def test_a_run_of_another_model_that_is_half_done_stops_none(tmp_path, capsys):
+    given = ("--limit", 1, "--out", tmp_path)
+    run("first", "copy_reference:size=24", *given)
+    (answers,) = tmp_path.glob("first/*/answers.jsonl")
+    answers.write_text("".join(answers.read_text().splitlines(keepends=True)[:2]))
+    run("first", "copy_reference:size=16", *given)
+    captured = capsys.readouterr()
+    assert f"other runs in {tmp_path} are not whole: 3 cases" in captured.err
+    assert "3 cases have no score" in refused(capsys, "report", tmp_path)
+    run("first", "copy_reference:size=24", *given)
+    main(["report", str(tmp_path)])
+
+
+def test_wrong_names_are_told_before_anything_is_drawn(tmp_path, capsys):
+    given = ("first", "copy_reference:size=16", "--out", tmp_path)
+    assert "unknown judge 'x'" in refused(capsys, "evaluate", *given, "--judge", "x")
+    assert "no option 'a=b'" in refused(
+        capsys, "evaluate", *given[:2], "copy_reference:a=b", *given[2:], "--judge", "pixels"
+    )
+    assert "SUITE ',' names none" in refused(capsys, "evaluate", ",", *given[1:])
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_diagnosis_of_other_cases_needs_another_folder(tmp_path, capsys):
+    given = ("first", "copy_reference:size=16", "--out", tmp_path, "--diagnose")
+    main(["evaluate", *map(str, given), "1"])
+    line = refused(capsys, "evaluate", *given, "2")
+    assert "is of settings.cases=1, not 2: name another --out" in line
+
+
 def test_a_pipeline_is_swept_and_each_setting_is_a_model_of_its_own(tmp_path, capsys):
     run("first", "starter", "--sweep", "steps=1,2", "--limit", 1, "--out", tmp_path)
     runs = sorted(path.parent.name for path in tmp_path.glob("sweep-first/*/run.json"))
@@ -102,6 +147,9 @@ def test_a_pipeline_is_swept_and_each_setting_is_a_model_of_its_own(tmp_path, ca
         (("copy_reference", "--sweep", "steps=1", "--diagnose", "1"), "two commands"),
         (("copy_reference", "--limit", "1", "--diagnose", "1"), "leave --group and --limit out"),
         (("copy_reference", "--group", "cats"), "has no group cats: use some of text_to_image"),
+        (("copy_reference", "--judge", "pixels"), "judge pixels is named twice"),
+        (("copy_reference", "--sweep", "steps=1"), "copy_reference is none: leave it out"),
+        (("starter", "--sweep", "steps=1", "--sweep", "steps=2"), "names steps twice"),
         (("starter", "--sweep", "colour=1"), "write e.g. steps=5,10,20"),
         (("starter:steps=many",), "steps=many must be a whole number"),
         (("starter", "--guidance", "0.5"), "guidance=0.5 must be a number from 1"),

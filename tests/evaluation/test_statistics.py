@@ -107,3 +107,10 @@ def test_a_difference_is_clear_when_its_interval_leaves_zero_out():
     assert Estimate(value=1, low=0.1, high=2, cases=3).clear
     assert Estimate(value=-1, low=-2, high=-0.1, cases=3).clear
     assert not Estimate(value=1, low=-0.1, high=2, cases=3).clear
+
+
+def test_sums_in_another_order_are_equal():
+    second, first = [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]
+    assert sum(first) != sum(second)
+    found = compare([[sum(first) / 3] * 2], [[sum(second) / 3] * 2])
+    assert (found.better, found.equal, found.worse) == (0, 1, 0)

@@ -20,6 +20,13 @@ def test_settings_replace_those_of_the_model():
     )
 
 
+def test_a_setting_that_is_named_twice_and_peers_without_settings_are_refused():
+    with pytest.raises(EvaluationError, match=r"names steps twice.* steps=5,10"):
+        axes(["steps=5", "guidance=2", "steps=10"])
+    with pytest.raises(EvaluationError, match="copy_reference is none"):
+        with_settings("copy_reference", {"steps": "5"})
+
+
 @pytest.mark.parametrize("given", ["steps", "colour=red", "steps=", "model=a,b"])
 def test_what_cannot_be_swept_is_one_line(given):
     with pytest.raises(EvaluationError, match=r"write e.g. steps=5,10,20"):

@@ -45,7 +45,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     own.add_argument("models", metavar="MODEL", nargs="+", help="what is scored; see below")
     own.add_argument(
         "--judge", action="append", default=[], metavar="NAME[:OPTION=VALUE,…]",
-        help="what scores images; may be given several times (truth)",
+        help="what scores images; may be given several times (truth), the report is of the first",
     )  # fmt: skip
     own.add_argument(
         "--out", type=Path, default=Path("out/evaluation"), help="folder (%(default)s)"
@@ -66,12 +66,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     own.add_argument("--batch", type=positive, help="their instructions at once (8)")
     own.add_argument(
-        "--sweep", nargs="+", metavar="NAME=VALUES", default=[],
+        "--sweep", nargs="+", action="extend", metavar="NAME=VALUES", default=[],
         help="instead: every combination of such settings, e.g. steps=5,10 guidance=1,3",
     )  # fmt: skip
     own.add_argument(
         "--diagnose", type=positive, metavar="N",
-        help="instead: what each reference does, on N cases of each group",
+        help="instead: what each reference does, on N cases of each group; needs no judge, and "
+        "--judge says whose verdicts the rest of the report shows",
     )  # fmt: skip
     own.set_defaults(run=run)
     report = commands.add_parser(
@@ -96,21 +97,30 @@ def run(chosen: argparse.Namespace) -> None:
     suites = _suites(chosen.suite)
     specs = [_spec(chosen, model) for model in chosen.models]
     judges = [] if chosen.diagnose else chosen.judge or ["truth"]
+    _check_names(suites, specs, judges, chosen.group)
     jobs = [job for suite in suites for spec in specs for job in _jobs(chosen, suite, spec, judges)]
     taken = [folder for folder, _ in jobs]
     if double := next((folder for folder in taken if taken.count(folder) > 1), None):
         raise UsageError(f"two models would share {double}: name each once")
+    failed = 0
     for folder, job in jobs:
         print(folder, file=sys.stderr)
         show = _ProgressLine()
-        run_suite(
+        without = run_suite(
             folder, job, workers=chosen.workers, limit=chosen.limit, only=chosen.group, report=show
         )
         show.end()
+        failed += without
         if chosen.diagnose:
-            _diagnose(folder, job)
-    names = [judge.partition(":")[0] for judge in judges]
-    _write_report(chosen.out, names[0] if names else None)
+            _diagnose(folder, job, whole=not without)
+    names = [judge.partition(":")[0] for judge in judges or chosen.judge]
+    _write_report(chosen.out, names[0] if names else None, own=taken)
+    if failed:  # with the first judge all is well
+        others = " or ".join(names[1:])
+        raise UsageError(
+            f"cases without a verdict of {others}: {failed:,}; run evaluate again, and see which "
+            f"with: instruct-imagen report {chosen.out} --judge {names[1]}"
+        )
 
 
 def run_report(chosen: argparse.Namespace) -> None:
@@ -118,14 +128,31 @@ def run_report(chosen: argparse.Namespace) -> None:
     _write_report(chosen.folder, chosen.judge)
 
 
-def _write_report(folder: Path, judge: str | None) -> None:
-    """Writes the report and prints its path; failed cases are an error."""
+def _write_report(folder: Path, judge: str | None, own: Sequence[Path] | None = None) -> None:
+    """Writes the report and prints its path; failed cases are an error.
+
+    Args:
+        folder: Of the evaluation.
+        judge: Whose verdicts; None for the only one there.
+        own: Folders of the runs whose failures are an error; all where there are none named. Others
+            in the folder may be half done: whoever goes on with them one by one must not be stopped
+            by the first.
+    """
     from instruct_imagen.evaluation.case import EvaluationError
     from instruct_imagen.evaluation.report import write_report
+    from instruct_imagen.evaluation.report.results import read_results
     from instruct_imagen.evaluation.suites.registry import open_suite
 
     path, failed = write_report(folder, open_suite, judge)
     print(path)
+    if failed and own is not None:
+        results = read_results(folder, judge)
+        of = [results.folders[one.purpose, one.suite, one.model] for one in results.failures]
+        others = sum(one not in own for one in of)
+        failed = len(of) - others
+        if others:
+            words = f"other runs in {folder} are not whole: {others:,} cases, named at its head"
+            print(words, file=sys.stderr)
     if failed:
         what = "1 case has" if failed == 1 else f"{failed:,} cases have"
         raise EvaluationError(f"{what} no score, named at the head of {path}: run evaluate again")
@@ -137,7 +164,28 @@ def _suites(given: str) -> list[str]:
 
     if given == "all":
         return list(suite_names())
-    return list(dict.fromkeys(name for name in given.split(",") if name))
+    names = list(dict.fromkeys(name for name in given.split(",") if name))
+    if not names:
+        raise UsageError(f"SUITE '{given}' names none: use some of {', '.join(suite_names())}")
+    return names
+
+
+def _check_names(
+    suites: Sequence[str], specs: Sequence[str], judges: Sequence[str], groups: Sequence[str]
+) -> None:
+    """Raises for a wrong name before the first image is drawn, not hours later."""
+    from instruct_imagen.evaluation.judges.registry import judge_classes
+    from instruct_imagen.evaluation.peers.registry import peer_classes
+    from instruct_imagen.evaluation.plugins import parsed
+    from instruct_imagen.evaluation.runner import check_groups
+    from instruct_imagen.evaluation.suites.registry import open_suite
+
+    for spec in specs:
+        parsed("peer", peer_classes(), spec)
+    for judge in judges:
+        parsed("judge", judge_classes(), judge)
+    for suite in suites:
+        check_groups(open_suite(suite), groups)
 
 
 def _spec(chosen: argparse.Namespace, model: str) -> str:
@@ -175,6 +223,7 @@ def _jobs(
             spec=spec,
             suite_spec=suite,
             purpose="diagnosis",
+            settings={"cases": str(chosen.diagnose)},
         )
         return [(chosen.out / f"diagnosis-{name}" / label(spec), job)]
     if not chosen.sweep:
@@ -210,8 +259,8 @@ def _diagnosis(suite: str, limit: int) -> Suite:
     return DiagnosisSuite(open_suite(suite), limit)
 
 
-def _diagnose(folder: Path, job: Job) -> None:
-    """Writes what the references of a run did."""
+def _diagnose(folder: Path, job: Job, *, whole: bool) -> None:
+    """Writes what the references of a run did; nothing of a run with a failed case."""
     import json
 
     from instruct_imagen.data.shards.layout import write_whole
@@ -219,6 +268,9 @@ def _diagnose(folder: Path, job: Job) -> None:
     from instruct_imagen.evaluation.record import read_run
     from instruct_imagen.evaluation.report import DIAGNOSIS
 
+    if not whole:
+        (folder / DIAGNOSIS).unlink(missing_ok=True)
+        return
     cases = job.suite().cases(read_run(folder)["model"]["size"])
     roles = [one.as_dict() for one in findings(folder, cases)]
     write_whole(folder / DIAGNOSIS, json.dumps(roles, indent=1) + "\n")

@@ -16,6 +16,7 @@ import numpy as np
 from instruct_imagen.evaluation.case import EvaluationError
 from instruct_imagen.evaluation.report.paper import AVERAGES, IN_DOMAIN, MASKED_EDIT, ZERO_SHOT
 from instruct_imagen.evaluation.report.results import Results, Scored, read_results
+from instruct_imagen.evaluation.report.tables import without_nan
 from instruct_imagen.evaluation.statistics import Comparison, Estimate, compare, group_average
 
 SINGLE = "single-{group}"
@@ -131,7 +132,7 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return asdict(self)
+        return dict(without_nan(asdict(self)))
 
 
 Scores = Mapping[tuple[str, str, str], Mapping[str, tuple[float, float]]]
@@ -139,10 +140,11 @@ Scores = Mapping[tuple[str, str, str], Mapping[str, tuple[float, float]]]
 
 
 def read_claims(folder: Path, judge: str | None = None) -> dict[str, Scores]:
-    """Seed → scores, of a folder with ``<seed>/evaluation/<suite>/<arm>``.
+    """Seed → scores, of a folder with ``<seed>/evaluation/<suite>/<model>``.
 
     Raises:
-        EvaluationError: There is none, or some case has no score: then no mean is honest.
+        EvaluationError: There is none, some case has no score (then no mean is honest), an arm was
+            evaluated twice, or seeds were evaluated on different cases.
     """
     found = {}
     for path in sorted(folder.glob("*/evaluation")):
@@ -153,18 +155,35 @@ def read_claims(folder: Path, judge: str | None = None) -> dict[str, Scores]:
                 f"{path}: cases without a score: {len(results.failures)}, the first {one.case} "
                 f"of {one.model} ({one.error}): run runs/claims.sh again"
             )
-        found[path.parent.name] = _scores(results)
+        found[path.parent.name] = _scores(results, path)
+    _check_cases(found, folder)
     if not found:
         raise EvaluationError(f"{folder} has no <seed>/evaluation: run runs/claims.sh first")
     return found
 
 
-def _scores(results: Results) -> Scores:
+def _check_cases(seeds: Mapping[str, Scores], folder: Path) -> None:
+    """Raises unless a row has the same cases with every seed: means over seeds are of a case."""
+    cases: dict[tuple[str, str, str], set[str]] = {}
+    for seed, scores in seeds.items():
+        for key, own in scores.items():
+            if cases.setdefault(key, set(own)) != set(own):
+                raise EvaluationError(
+                    f"{folder}: {seed} has other cases of {key[2]} than another seed: run "
+                    "runs/claims.sh with all seeds and one LIMIT"
+                )
+
+
+def _scores(results: Results, path: Path) -> Scores:
     table: dict[tuple[str, str, str], dict[str, tuple[float, float]]] = {}
     for one in results.scored:
         key = arm_of(results, one), one.suite, one.case.group
-        judged = one.judgement
-        table.setdefault(key, {})[one.case.id] = (judged.overall, float(judged.sc == 1))
+        judged, row = one.judgement, table.setdefault(key, {})
+        if one.case.id in row:
+            raise EvaluationError(
+                f"{path}: {key[0]} was evaluated in two settings: move the folder of one away"
+            )
+        row[one.case.id] = (judged.overall, float(judged.sc == 1))
     return table
 
 
@@ -229,6 +248,11 @@ def _pairs(claim: Claim, scores: Scores) -> dict[str, tuple[np.ndarray, np.ndarr
     return found
 
 
+def _ends(delta: Estimate) -> str:
+    """Of its interval; a row of a single case has none."""
+    return "" if np.isnan(delta.low) else f" [{delta.low:+.3f}, {delta.high:+.3f}]"
+
+
 def claims_table(findings: Sequence[Finding | None]) -> str:
     """A Markdown table, a row for each of `CLAIMS`."""
     rows = [
@@ -243,7 +267,7 @@ def claims_table(findings: Sequence[Finding | None]) -> str:
         delta, shares = found.comparison.difference, found.comparison
         rows.append(
             f"| {claim.title} | {paper} | {found.first.value:.2f} / {found.second.value:.2f} "
-            f"| {delta.value:+.3f} [{delta.low:+.3f}, {delta.high:+.3f}] "
+            f"| {delta.value:+.3f}{_ends(delta)} "
             f"| {shares.better:.0%} / {shares.equal:.0%} / {shares.worse:.0%} "
             f"| **{found.verdict}** ({len(found.by_seed)} seed{'s' * (len(found.by_seed) > 1)}) |"
         )

@@ -15,6 +15,26 @@ from instruct_imagen.evaluation.workers import Work
 from instruct_imagen.images import load_image
 
 
+def opened(
+    judges: Sequence[Callable[[], Judge]],
+) -> dict[str, tuple[Callable[[], Judge], Judge]]:
+    """What opens each judge, and the judge, by its name.
+
+    Raises:
+        EvaluationError: Two have one name: their verdicts would share a file.
+    """
+    found: dict[str, tuple[Callable[[], Judge], Judge]] = {}
+    for open_judge in judges:
+        judge = open_judge()
+        if judge.name in found:
+            raise EvaluationError(
+                f"the judge {judge.name} is named twice: one of each kind can judge in a folder, "
+                "so name another --out for the second"
+            )
+        found[judge.name] = (open_judge, judge)
+    return found
+
+
 def open_judging(
     folder: Path, open_suite: Callable[[], Suite], open_judge: Callable[[], Judge], size: int
 ) -> Work:

@@ -43,7 +43,15 @@ def options_of(one: type[Any]) -> tuple[str, ...]:
 
 
 def made(what: str, classes: Mapping[str, type[Any]], spec: str) -> Any:
-    """An object of ``name`` or ``name:option=value,option=value``.
+    """An object of ``name`` or ``name:option=value,option=value``; arguments as for `parsed`."""
+    one, options = parsed(what, classes, spec)
+    return one(**options)
+
+
+def parsed(
+    what: str, classes: Mapping[str, type[Any]], spec: str
+) -> tuple[type[Any], dict[str, str]]:
+    """The class and the options that a text names; nothing is opened.
 
     Args:
         what: ``"judge"`` or ``"peer"``, for messages.
@@ -79,4 +87,4 @@ def made(what: str, classes: Mapping[str, type[Any]], spec: str) -> Any:
         raise EvaluationError(
             f"{what} {name} needs {', '.join(missing)}: write {name}:{missing[0]}=…"
         )
-    return one(**options)
+    return one, options

@@ -23,11 +23,12 @@ from PIL import Image
 from instruct_imagen.data.shards.layout import sha256_of
 from instruct_imagen.evaluation.case import Case, EvaluationError
 from instruct_imagen.evaluation.judges.base import Judge
-from instruct_imagen.evaluation.judging import open_judging
+from instruct_imagen.evaluation.judging import open_judging, opened
 from instruct_imagen.evaluation.peers.base import BatchGenerator, Generator
 from instruct_imagen.evaluation.record import (
     ANSWERS,
     FORMAT,
+    RUN,
     Answer,
     Judgement,
     Lines,
@@ -38,6 +39,7 @@ from instruct_imagen.evaluation.record import (
     line_of,
     read_answers,
     read_judgements,
+    read_run,
     verdicts_path,
     whole,
 )
@@ -46,7 +48,10 @@ from instruct_imagen.evaluation.workers import Work, done
 from instruct_imagen.images import save_png
 
 JUDGED_AT_ONCE = 32
-_SAME = ("format", "suite.name", "suite.version", "suite.sha256", "model.fingerprint", "purpose")
+_SAME = (
+    "format", "suite.name", "suite.version", "settings.cases", "suite.sha256", "model.fingerprint",
+    "purpose",
+)  # fmt: skip
 _PACKAGES = ("instruct-imagen", "torch", "diffusers", "transformers", "numpy", "pillow")
 
 
@@ -61,7 +66,7 @@ class Job:
         spec: The model as the user named it, for the report.
         suite_spec: The suite as the user named it: opens it again for the report's pictures.
         purpose: ``suite``, ``sweep`` or ``diagnosis``: which part of the report it is for.
-        settings: What a sweep has set, for its curves.
+        settings: What a sweep has set, for its curves; of a diagnosis its ``cases`` of a group.
     """
 
     suite: Callable[[], Suite]
@@ -128,17 +133,15 @@ def run_suite(
     with alone_in(folder):
         suite, model = job.suite(), job.model()
         here = workers == 1
-        if unknown := sorted(set(only) - set(suite.groups)):
-            known = ", ".join(suite.groups)
-            raise EvaluationError(
-                f"suite {suite.name} has no group {', '.join(unknown)}: use some of {known}"
-            )
+        check_groups(suite, only)
         wanted = selected(suite.groups, limit, only)
         size, batch = model.size, getattr(model, "batch_size", 1)
-        judges = {judge.name: (open_judge, judge) for open_judge in job.judges
-                  for judge in (open_judge(),)}  # fmt: skip
+        judges = opened(job.judges)
         fingerprints = {name: judge.fingerprint for name, (_, judge) in judges.items()}
-        claim(folder, _about(job, suite, model, fingerprints, limit, only), _SAME)
+        about = _about(job, suite, model, fingerprints, limit, only)
+        if (folder / RUN).is_file():  # what other judges have said before stays theirs
+            about["judges"] = {**read_run(folder).get("judges", {}), **fingerprints}
+        claim(folder, about, _SAME)
         # Opened twice only where other processes need their own.
         open_suite = (lambda: suite) if here else job.suite
         open_model = (lambda: model) if here else job.model
@@ -152,6 +155,15 @@ def run_suite(
             work = partial(open_judging, folder, open_suite, own, size)
             failed |= _judge(folder, name, fingerprints[name], answered, work, workers, report)
         return len(failed)
+
+
+def check_groups(suite: Suite, only: Sequence[str]) -> None:
+    """Raises unless a suite has all of these groups."""
+    if unknown := sorted(set(only) - set(suite.groups)):
+        known = ", ".join(suite.groups)
+        raise EvaluationError(
+            f"suite {suite.name} has no group {', '.join(unknown)}: use some of {known}"
+        )
 
 
 def selected(groups: Mapping[str, int], limit: int | None, only: Sequence[str] = ()) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from instruct_imagen.evaluation.case import EvaluationError
-from instruct_imagen.evaluation.peers.registry import pipeline_options
+from instruct_imagen.evaluation.peers.registry import PIPELINE, pipeline_options
 
 SWEPT = ("steps", "guidance", "guidance_kind", "precision")
 
@@ -15,7 +15,7 @@ def axes(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """What ``steps=5,10 guidance=1,3`` asks for.
 
     Raises:
-        EvaluationError: It is not of that form, or cannot be swept.
+        EvaluationError: It is not of that form, cannot be swept, or is named twice.
     """
     found: dict[str, tuple[str, ...]] = {}
     known = [name for name in SWEPT if name in pipeline_options()]
@@ -25,6 +25,11 @@ def axes(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if not equals or name not in known or not listed:
             raise EvaluationError(
                 f"--sweep '{setting}': write e.g. steps=5,10,20 with one of {', '.join(known)}"
+            )
+        if name in found:
+            raise EvaluationError(
+                f"--sweep names {name} twice: write all of its values together, e.g. "
+                f"{name}={','.join((*found[name], *listed))}"
             )
         found[name] = listed
     return found
@@ -37,7 +42,15 @@ def settings_of(swept: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
 
 
 def with_settings(spec: str, settings: Mapping[str, str]) -> str:
-    """A full pipeline spec with other settings (see `peers.registry.peer_spec`)."""
+    """A full pipeline spec with other settings (see `peers.registry.peer_spec`).
+
+    Raises:
+        EvaluationError: It is of another peer, which has no such settings.
+    """
     name, _, rest = spec.partition(":")
+    if name != PIPELINE:
+        raise EvaluationError(
+            f"--sweep changes settings of saved pipelines, and {name} is none: leave it out"
+        )
     options = dict(setting.partition("=")[::2] for setting in rest.split(",")) | dict(settings)
     return f"{name}:" + ",".join(f"{key}={value}" for key, value in options.items())

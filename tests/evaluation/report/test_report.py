@@ -146,6 +146,9 @@ def test_a_failed_case_fails_the_report_and_leaves_no_mean_behind(folder):
     first = found["failures"][0]
     assert (first["model"], first["case"]) == ("broken", "edge_to_image/0000")
     assert first["error"].startswith("RuntimeError: cannot draw")
+    assert all(row["models"]["broken"] is None for row in found["references"])
+    assert all("broken" not in row["models"] for row in found["conditions"])
+    assert any(row["models"]["good"] for row in found["references"])
     rows = {(r["suite"], r["group"]): r["models"] for r in found["groups"]}
     assert rows["in_domain", "edge_to_image"]["broken"] is None
     assert rows["in_domain", "subject"]["broken"] is not None
@@ -153,7 +156,63 @@ def test_a_failed_case_fails_the_report_and_leaves_no_mean_behind(folder):
     assert [r["overall"] for r in found["comparisons"] if "broken" in r["first"]] == [None, None]
     html = page.read_text()
     assert html.index("This evaluation failed") < html.index("<nav>")
-    assert "cases failed" in (folder / TABLE).read_text()
+    assert "1 case failed" in (folder / TABLE).read_text()
+
+
+def test_a_failed_case_leaves_no_mean_of_pairs_or_of_the_unseen(folder):
+    path = folder / "extra" / "poor" / "verdicts-marks.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if json.loads(line)["index"] != 3))
+    write_report(folder, open_suite)
+    found = json.loads((folder / DATA).read_text())
+    rows = {row["model"]: row for row in found["fidelity"]}
+    assert rows["good"]["difference"]["cases"] == 2
+    assert rows["poor"]["difference"] is None
+    (row,) = found["composition"]
+    assert row["models"]["poor"]["concept"]["sc"]["cases"] == 2  # its group is whole
+    path.write_text("".join(line for line in lines if json.loads(line)["index"] != 1))
+    write_report(folder, open_suite)
+    (row,) = json.loads((folder / DATA).read_text())["composition"]
+    assert row["models"]["poor"]["concept"] is None
+
+
+def test_failures_of_a_diagnosis_leave_the_suites_means(folder):
+    text = SmallSuite(groups=TASKS).cases(16)[2].instruction.text
+    job = Job(suite=SUITES["in_domain"], model=partial(Painter, broken=text), judges=(),
+              spec="good", purpose="diagnosis")  # fmt: skip
+    run_suite(folder / "diagnosis-in_domain" / "good", job)
+    _, failed = write_report(folder, open_suite)
+    assert failed >= 1
+    rows = {(r["suite"], r["group"]): r["models"]
+            for r in json.loads((folder / DATA).read_text())["groups"]}  # fmt: skip
+    assert rows["in_domain", "edge_to_image"]["good"]["sc"]["cases"] == 2
+
+
+def test_judges_that_come_one_after_the_other_can_both_be_read(folder):
+    for label, value in (("good", 2), ("poor", 1)):
+        evaluate(folder, partial(Marked, value), label, judge=PixelJudge)
+    for judge in ("marks", "pixels"):
+        assert write_report(folder, open_suite, judge)[1] == 0
+
+
+def test_two_suites_of_one_name_are_refused(folder):
+    (folder / "in_domain").rename(folder / "first")
+    evaluate(folder, partial(Marked, 2), "good", suites=("in_domain",))
+    with pytest.raises(EvaluationError, match="of the same suite name and model"):
+        read_results(folder)
+
+
+def test_part_of_a_group_and_of_the_tasks_is_said_in_the_markdown_table(tmp_path):
+    job = Job(suite=SUITES["in_domain"], model=partial(Marked, 2), judges=(MarkJudge,), spec="m")
+    run_suite(tmp_path / "in_domain" / "m", job, limit=1, only=["subject"])
+    write_report(tmp_path, open_suite)
+    lines = (tmp_path / TABLE).read_text().splitlines()
+    assert any(line.startswith("| Subject | 1 of 2 |") for line in lines)
+    assert any("average" in line and line.endswith(", 1 of 8 tasks |") for line in lines)
+    evaluate(tmp_path, partial(Marked, 1), "n", suites=("in_domain",))
+    html = write_report(tmp_path, open_suite)[0].read_text()
+    assert "1 of 8 tasks" in html
+    assert "3 of 8 tasks" in html
 
 
 class NoMarks(MarkJudge):
@@ -261,3 +320,11 @@ def test_the_papers_averages_are_those_of_its_rows(suite):
             assert stated is None
         else:
             assert np.mean(values) == pytest.approx(stated, abs=0.011)
+
+
+def test_an_image_that_is_gone_leaves_the_figures_and_is_named(folder):
+    path = image_path(folder / "extra" / "good", "subject/0000")
+    path.unlink()
+    page, failed = write_report(folder, open_suite)
+    assert failed == 0
+    assert f"There are no pictures: {path}" in page.read_text()

@@ -16,6 +16,7 @@ from instruct_imagen.evaluation.report.page import page
 from instruct_imagen.evaluation.report.results import Results, read_results
 from instruct_imagen.evaluation.report.tables import figures
 from instruct_imagen.evaluation.suites.base import Suite
+from instruct_imagen.images import ImageError
 
 PAGE, DATA, TABLE = "report.html", "report.json", "report.md"
 DIAGNOSIS = "diagnosis.json"
@@ -43,7 +44,7 @@ def write_report(
     note = ""
     try:
         pictures = galleries(results, lambda name: _cases(results, name, open_suite))
-    except (EvaluationError, WorldUnavailable) as error:
+    except (EvaluationError, WorldUnavailable, ImageError) as error:
         pictures, note = [], f"There are no pictures: {error}"
     write_whole(folder / DATA, json.dumps({**found, "diagnoses": diagnoses}, indent=1) + "\n")
     write_whole(folder / TABLE, markdown(found))

@@ -60,7 +60,10 @@ def galleries(results: Results, cases: Cases) -> list[tuple[str, str, Markup]]:
             page = joined(rows)
             used += len(page)
             if used > MAX_BYTES:
-                return made
+                words = (
+                    f"From here on there are no pictures: the page has {MAX_BYTES:,} bytes of them."
+                )
+                return [*made, (suite, group, tag("p", words, class_="note"))]
             made.append((suite, group, page))
     return made
 

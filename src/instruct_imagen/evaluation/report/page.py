@@ -98,10 +98,10 @@ def _summary(found: Figures) -> Markup:
         joined([tag("b", label), " (", tag("code", about["fingerprint"]), ")"])
         for label, about in found["models"].items()
     ]
-    suites = [f"{title_of(name)} ({sum(g.values())})" for name, g in found["suites"].items()]
+    suites = [f"{title_of(name)} ({sum(g.values()):,})" for name, g in found["suites"].items()]
     return joined(
         [
-            "Models: ", joined(models, ", "), ". Suites: ", ", ".join(suites),
+            "Models: ", joined(models, ", "), ". Suites, all of their cases: ", ", ".join(suites),
             ". Judge: ", tag("b", found["judge"] or "none"), ".",
         ]
     )  # fmt: skip

@@ -49,8 +49,18 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A case without a score, or a run that cannot be believed."""
+    """A case without a score, or a run that cannot be believed.
 
+    Attributes:
+        purpose: Of its run: ``suite``, ``sweep`` or ``diagnosis``.
+        suite: Name of the suite.
+        model: Label of the model.
+        group: Of the case; empty for all of the run.
+        case: Its id, or what is known of it.
+        error: Why.
+    """
+
+    purpose: str
     suite: str
     model: str
     group: str
@@ -103,11 +113,15 @@ class Results:
         """A model's scored cases that `keep` wants."""
         return [one for one in self.scored if one.model == model and keep(one)]
 
-    def failed(self, model: str, groups: Iterable[str], suite: str = "") -> bool:
-        """Whether any case of some groups failed, in any or one suite: then no mean is honest."""
-        names = set(groups)
+    def failed(self, model: str, groups: Iterable[str] | None = None, suite: str = "") -> bool:
+        """Whether any case of some or all groups failed, in any or one suite: no mean is honest.
+
+        Failures of sweeps and diagnoses are of other images, and leave the means as they are.
+        """
+        names = None if groups is None else set(groups)
         return any(
-            one.model == model and (one.group in names or not one.group)
+            one.purpose == "suite" and one.model == model
+            and (names is None or one.group in names or not one.group)
             and (not suite or one.suite == suite)
             for one in self.failures
         )  # fmt: skip
@@ -121,7 +135,8 @@ def read_results(folder: Path, judge: str | None = None) -> Results:
         judge: Whose verdicts; None for the only one there.
 
     Raises:
-        EvaluationError: There is no run, no such judge, or several to choose from.
+        EvaluationError: There is no run, no such judge, or several to choose from; or two runs
+            would be one in the tables.
     """
     paths = sorted(path.parent for path in folder.glob(f"*/*/{RUN}"))
     if not paths:
@@ -143,6 +158,11 @@ def read_results(folder: Path, judge: str | None = None) -> Results:
     for path in paths:
         run = read_run(path)
         purpose, suite, model = run["purpose"], run["suite"]["name"], path.name
+        if (purpose, suite, model) in folders:
+            raise EvaluationError(
+                f"{path} and {folders[purpose, suite, model]} are of the same suite name and "
+                "model: move one of them to a folder of its own"
+            )
         runs[purpose, suite, model], folders[purpose, suite, model] = run, path
         found, failed = _read(path, run, name, judged=purpose != "diagnosis")
         failures += failed
@@ -151,7 +171,7 @@ def read_results(folder: Path, judge: str | None = None) -> Results:
             before = fingerprints.setdefault(model, run["model"]["fingerprint"])
             if before != run["model"]["fingerprint"]:
                 failures.append(
-                    Failure(suite=suite, model=model, group="", case="(all)",
+                    Failure(purpose=purpose, suite=suite, model=model, group="", case="(all)",
                             error="is of other weights or settings than its other suites")
                 )  # fmt: skip
         elif purpose == "sweep":
@@ -198,6 +218,13 @@ def _read(
             continue
         id = answer.case.id if answer else f"number {index}"
         failures.append(
-            Failure(suite=suite, model=model, group=group_of[index], case=id, error=error)
+            Failure(
+                purpose=run["purpose"],
+                suite=suite,
+                model=model,
+                group=group_of[index],
+                case=id,
+                error=error,
+            )
         )
     return scored, failures

@@ -99,11 +99,14 @@ def table_four(found: Figures) -> Markup:
         for group, facts in tasks.items():
             row = ours.get((suite, group))
             cells = [_three(row["models"].get(model) if row else None) for model in models]
-            count = _cases(row, models) if row else "–"
+            count = cases_of(row, models) if row else "–"
             rows.append((facts.title, count, *_paper(facts), *(c for one in cells for c in one)))
         average = found["averages"][suite]
         cells = [_three(average.get(model)) for model in models]
-        of = next((f"{a['tasks']} of {a['of']} tasks" for a in average.values() if a), "–")
+        counts = {f"{a['tasks']} of {a['of']} tasks" for a in average.values() if a}
+        of = counts.pop() if len(counts) == 1 else "–"
+        if counts:  # models of different tasks: each says its own
+            cells = [_with_tasks(average.get(m), one) for m, one in zip(models, cells, strict=True)]
         name = tag("b", AVERAGES[suite].title)
         rows.append((name, of, *_paper(AVERAGES[suite]), *(c for one in cells for c in one)))
     if not rows:
@@ -130,12 +133,22 @@ def _three(scores: Mapping[str, Any] | None) -> tuple[Markup, Markup, Markup]:
     return (*means, meter(scores["overall"]))
 
 
+def _with_tasks(
+    average: Mapping[str, Any] | None, cells: tuple[Markup, Markup, Markup]
+) -> tuple[Markup, Markup, Markup]:
+    """An average, and over how many tasks it is."""
+    if average is None:
+        return cells
+    words = tag("small", f"{average['tasks']} of {average['of']} tasks ", class_="interval")
+    return joined([words, cells[0]]), cells[1], cells[2]
+
+
 def _over(models: Sequence[str], columns: int) -> list[tuple[str, int]]:
     """Headings of the models above so many columns each."""
     return [("", 1), *((model, columns) for model in models)]
 
 
-def _cases(row: Mapping[str, Any], models: Iterable[str]) -> str:
+def cases_of(row: Mapping[str, Any], models: Iterable[str]) -> str:
     """How many, or how many of how many where a limit was set."""
     judged = [row["models"][m]["sc"]["cases"] for m in models if row["models"].get(m)]
     if not judged:
@@ -157,7 +170,7 @@ def further(found: Figures) -> Markup:
             rows.append((None, title_of(shown)))
         cells = [_four(row["models"].get(model)) for model in models]
         values = [cell for one in cells for cell in one]
-        rows.append((title_of(row["group"]), _cases(row, models), *values))
+        rows.append((title_of(row["group"]), cases_of(row, models), *values))
     head = ("group", "cases", *(*_SCORES, "SC = 1") * len(models))
     over = (("", 2), *((model, 4) for model in models))
     return table(head, rows, over=over) if rows else Markup("")
@@ -199,7 +212,7 @@ def by_references(found: Figures) -> Markup:
             ]
         rows.append((str(row["references"]), *cells))
     head = ("references", *("cases", "SC", "O") * len(models))
-    note = "Over all suites; only cases that have a score."
+    note = "Over all suites."
     return table(head, rows, over=_over(models, 3), note=note) if rows else Markup("")
 
 
@@ -217,8 +230,9 @@ def by_condition(found: Figures) -> Markup:
                 percent(one["least"]) if one else "–",
             ]
         rows.append((row["kind"], *cells))
-    head = ("kind", *("conditions", "score", "least consistent") * len(models))
+    head = ("kind", *("cases", "score", "least consistent") * len(models))
     note = (
+        "Of a case with several conditions of a kind, their mean. "
         "Least consistent: in what share of the cases with such a condition whose SC is below 1 "
         "it is the one, or one of those, that holds SC down."
     )
@@ -283,7 +297,7 @@ def fidelity(found: Figures) -> Markup:
         (
             row["model"],
             title_of(row["group"]),
-            str(row["difference"]["cases"]),
+            str(row["difference"]["cases"]) if row["difference"] else "–",
             interval(row["with"]),
             interval(row["without"]),
             interval(row["difference"]),

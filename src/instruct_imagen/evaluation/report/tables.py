@@ -51,15 +51,15 @@ def figures(results: Results) -> Figures:
         "speed": speed(results),
         "failures": [asdict(one) for one in results.failures],
     }
-    return dict(_without_nan(found))
+    return dict(without_nan(found))
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """JSON has no word for what is not a number."""
     if isinstance(value, Mapping):
-        return {key: _without_nan(one) for key, one in value.items()}
+        return {key: without_nan(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_without_nan(one) for one in value]
+        return [without_nan(one) for one in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
@@ -134,13 +134,15 @@ def _of_suite(suite: str) -> Callable[[Scored], bool]:
 
 
 def by_references(results: Results) -> list[Figures]:
-    """Means by how many references a case has."""
+    """Means by how many references a case has; none of a model of which any case failed."""
     counts = sorted({one.case.references for one in results.scored})
     return [
         {
             "references": count,
             "models": {
-                model: estimates(results.of(model, lambda one, c=count: one.case.references == c))
+                model: None
+                if results.failed(model)
+                else estimates(results.of(model, lambda one, c=count: one.case.references == c))
                 for model in results.models
             },
         }
@@ -151,20 +153,27 @@ def by_references(results: Results) -> list[Figures]:
 def by_condition(results: Results) -> list[Figures]:
     """For each kind of condition: its mean, and how often it is the one that holds SC down.
 
+    A case with several of a kind counts once, with their mean: cases are what is resampled.
+
     ``least`` is the share, of the cases with the condition whose SC is below 1, in which it is (or
-    shares) the least consistent one.
+    shares) the least consistent one. There is nothing of a model of which any case failed.
     """
     rows: dict[str, dict[str, Any]] = {}
     for model in results.models:
+        if results.failed(model):
+            continue
         scores: dict[str, list[float]] = defaultdict(list)
         least: dict[str, list[bool]] = defaultdict(list)
         for one in results.of(model):
             kinds = {name: kind for name, kind, _ in one.case.conditions}
             worst = one.judgement.sc
+            own: dict[str, list[float]] = defaultdict(list)
             for name, value, _, _ in one.judgement.scores:
-                scores[kinds[name]].append(value)
+                own[kinds[name]].append(value)
+            for kind, values in own.items():
+                scores[kind].append(float(np.mean(values)))
                 if worst < 1:
-                    least[kinds[name]].append(value == worst)
+                    least[kind].append(min(values) == worst)
         for kind, values in scores.items():
             share = float(np.mean(least[kind])) if least[kind] else None
             rows.setdefault(kind, {})[model] = {
@@ -183,7 +192,9 @@ def composition(results: Results) -> list[Figures]:
             "group": group,
             "models": {
                 model: {
-                    unseen or "seen": estimates(results.of(model, _shows(group, unseen)))
+                    unseen or "seen": None
+                    if results.failed(model, [group])
+                    else estimates(results.of(model, _shows(group, unseen)))
                     for unseen in UNSEEN
                 }
                 for model in results.models
@@ -236,12 +247,18 @@ def fidelity(results: Results) -> list[Figures]:
     for model in results.models:
         by_id = {(one.suite, one.case.id): one for one in results.of(model)}
         found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        suite_of: dict[str, str] = {}
         for one in results.of(model, lambda one: bool(one.case.pair)):
             other = by_id.get((one.suite, one.case.pair))
             scores = [text_score(case) for case in (one, other) if case is not None]
             if len(scores) == 2 and None not in scores:
                 found[one.case.group].append((scores[0], scores[1]))  # type: ignore[arg-type]
+                suite_of[one.case.group] = one.suite
         for group, pairs in found.items():
+            if results.failed(model, suite=suite_of[group]):
+                missing = dict.fromkeys(("with", "without", "difference", "worse"))
+                rows.append({"model": model, "group": group, **missing})
+                continue
             with_, without = zip(*pairs, strict=True)
             rows.append(
                 {
@@ -273,7 +290,9 @@ def no_op(results: Results) -> list[Figures]:
             for one in results.of(model, lambda one: one.case.group == NO_OP)
             if one.answer.target_distance is not None
         ]
-        if moved:
+        if moved and results.failed(model, [NO_OP]):
+            rows.append({"model": model, **dict.fromkeys(("distance", "median", "worst"))})
+        elif moved:
             rows.append(
                 {
                     "model": model,
@@ -294,7 +313,9 @@ def sweep(results: Results) -> list[Figures]:
     for (purpose, suite, label), run in results.runs.items():
         if purpose != "sweep":
             continue
-        failed = any((f.suite, f.model) == (suite, label) for f in results.failures)
+        failed = any(
+            (f.purpose, f.suite, f.model) == (purpose, suite, label) for f in results.failures
+        )
         own = found[suite, label]
         rows.append(
             {
