@@ -1,6 +1,7 @@
 """What a single asset in an image is like: its identity, style, colour and tilt, as findings.
 
-All thresholds are here and in `places`; docs/judges.md says how they were fixed.
+Thresholds of assets are here, others in `words`, `layout` and `changes`; docs/judges.md says how
+they were fixed.
 """
 
 from __future__ import annotations
@@ -243,7 +244,7 @@ def person(look: Look, index: int) -> Finding:
     sighting = look.sightings[index]
     asset, own = sighting.asset, name_of(sighting.asset)
     shown = people(asset.style, PEOPLE)
-    mine = [face for face in people_named(asset.style, own)]
+    mine = people_named(asset.style, own)
     wanted = asset.concept.removeprefix(f"{own}-")
     others = [face for face in shown if face.person != own and face.expression == wanted]
     candidates = [replace(asset, concept=face.pair[0]) for face in (*mine, *others)]
