@@ -163,6 +163,8 @@ def style(look: Look, index: int) -> Finding:
     seen = dict(sighting.styles)
     if wanted not in seen:
         return Finding(value=1.0, reason=f"nothing is known of the {told(wanted)}")
+    if sighting.difference <= SAME:
+        return Finding(value=1.0, reason=f"{name} is in the {told(wanted)}")
     other = _best_other(seen, wanted, largest=True)
     gap = seen[other] - seen[wanted]
     value, measures = graded(gap, STYLE_GAPS), {f"{name} style gap": gap}
