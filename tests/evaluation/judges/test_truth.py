@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from instruct_imagen.data.example import Background, Picture, Placement, Scene
+from instruct_imagen.data.tasks.edits import edit_example, recolouring
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
 from instruct_imagen.data.world.render import render_pictures
@@ -282,6 +283,19 @@ def test_things_have_to_stay_before_a_new_background() -> None:
         assert set(values(case, case.target).values()) == {1.0}
         gone = drawn(replace(scene_of(case), placements=()))
         assert values(case, gone)["source"] == 0.0
+
+
+def test_a_small_thing_has_to_stay_too() -> None:
+    small = Placement(concept="star", style="flat", x=0.5, y=0.5, scale=0.2)
+    source = Scene(background=Background(kind="plain", colours=("blue",)), placements=(small,))
+    edit = recolouring(source, Background(kind="plain", colours=("pink",)))
+    example = edit_example(
+        scene_rng(1, 0), "instruction_edit", edit, "Make the background of [ref#1] pink."
+    )
+    case = world_case(example, fallback_atlas(), 32, id="small/0", group="small", seed=0)
+    assert case.target is not None
+    assert set(values(case, case.target).values()) == {1.0}
+    assert values(case, drawn(replace(edit.target, placements=())))["source"] < 1
 
 
 def test_what_no_background_explains_is_no_background() -> None:

@@ -50,6 +50,10 @@ PEOPLE = 60
 """So many other people a face is told apart from."""
 
 PEOPLE_RANKS = (1, 6)
+FACE_FAR = (18.0, 30.0)
+"""Mean difference of colours, of 255, from the nearest of a person's drawings, for 1 and for 0.5:
+somebody's is the nearest to anything, be it no face at all."""
+
 EXPRESSION_TIMES = (1.04, 1.12)
 COLOUR_TIMES = (1.08, 1.3)
 """How many times nearer the drawing in another tint may be, for 1 and for 0.5."""
@@ -255,13 +259,14 @@ def person(look: Look, index: int) -> Finding:
     best = float(away[: len(mine)].min())
     rank = int((away[len(mine) :] < best).sum())
     measures = {f"{own} rank": float(rank), f"{own} from drawing": best}
-    value = graded(rank, PEOPLE_RANKS)
+    value = min(graded(rank, PEOPLE_RANKS), graded(best, FACE_FAR))
     nearest = others[int(away[len(mine) :].argmin())].person if others else own
-    reason = (
-        f"the face is that of {own}"
-        if value == 1
-        else f"the face is rather that of {nearest} than of {own}: {rank} others are nearer"
-    )
+    if value == 1:
+        reason = f"the face is that of {own}"
+    elif value == graded(rank, PEOPLE_RANKS):
+        reason = f"the face is rather that of {nearest} than of {own}: {rank} others are nearer"
+    else:
+        reason = f"what is there is {best:.0f} of 255 away from the face of {own}"
     return Finding(value=value, reason=reason, measures=measures)
 
 
