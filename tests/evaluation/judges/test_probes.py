@@ -15,13 +15,15 @@ from instruct_imagen.data.world.palette import PALETTE
 from instruct_imagen.data.world.places import PLACES
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.scenes import sample_background, scene_rng
-from instruct_imagen.evaluation.judges.probes import network, regions
+from instruct_imagen.evaluation.judges.probes import findings, network, regions
 from instruct_imagen.evaluation.judges.probes.crops import asset_square, crop
 from instruct_imagen.evaluation.judges.probes.finder import turned_back
 from instruct_imagen.evaluation.judges.probes.grounds import backgrounds, cost_of, find_ground
+from instruct_imagen.evaluation.judges.probes.look import look_at
 from instruct_imagen.evaluation.judges.probes.network import SIDE, WIDTHS
 from instruct_imagen.evaluation.judges.probes.samples import Samples, labels_of
 from instruct_imagen.evaluation.judges.probes.train import train
+from instruct_imagen.evaluation.suites.registry import open_suite
 
 
 def pixels(scene: Scene, size: int = 32) -> torch.Tensor:
@@ -157,3 +159,14 @@ def test_the_shipped_probes_are_small_and_find_unit_vectors() -> None:
         assert found[head].norm(dim=1).tolist() == pytest.approx([1, 1], abs=1e-4)
     again = network.embed(torch.zeros(1, 3, SIDE, SIDE))
     assert np.isfinite(again["concept"].numpy()).all()
+
+
+def test_no_face_at_all_is_nobodys_face() -> None:
+    cases = open_suite("unseen").cases(32)
+    faces = [case for case in cases if case.group == "face"][:3]
+    for case in faces:
+        assert case.target is not None
+        right = look_at(case, case.target)
+        assert findings.person(right, 0).value == 1
+        nobody = np.full_like(case.target, 255 if case.target.mean() < 128 else 0)
+        assert findings.person(look_at(case, nobody), 0).value == 0

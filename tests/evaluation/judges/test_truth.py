@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from instruct_imagen.data.example import Background, Picture, Placement, Scene
+from instruct_imagen.data.tasks.edits import edit_example, recolouring
 from instruct_imagen.data.tasks.registry import all_tasks
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
 from instruct_imagen.data.world.render import render_pictures
@@ -23,6 +24,7 @@ from instruct_imagen.evaluation.judges.probes import network
 from instruct_imagen.evaluation.judges.registry import open_judge
 from instruct_imagen.evaluation.judges.truth import TruthJudge
 from instruct_imagen.evaluation.suites.world_cases import world_case
+from instruct_imagen.evaluation.violations import edit_of
 
 TASKS = (
     "text_to_image", "depth_to_image", "mask_to_image", "edge_to_image", "sketch_to_image",
@@ -242,3 +244,75 @@ def test_reasons_name_what_is_wrong() -> None:
     (verdict,) = TruthJudge().judge([case], [drawn(other)])
     assert name in verdict.scores[0].reason
     assert verdict.scores[0].measures
+
+
+def edits_of(kind: str, task: str = "instruction_edit") -> Iterator[Case]:
+    """Edits of a kind in the little world."""
+    for index in range(200):
+        case = case_of(task, index)
+        assert case.example is not None
+        if edit_of(case.example).kind == kind:
+            yield case
+
+
+@pytest.mark.parametrize("kind", ["tint", "move", "mirror"])
+def test_another_thing_is_no_answer_to_an_edit_of_a_thing(kind: str) -> None:
+    found = []
+    for case, _ in zip(edits_of(kind), range(4), strict=False):
+        assert case.example is not None and case.target is not None
+        scene, new = scene_of(case), edit_of(case.example).new
+        assert new is not None
+        others = {"ball", "house", "star", "tree"} - {one.concept for one in scene.placements}
+        placements = tuple(
+            replace(one, concept=min(others & set(WORLD.concepts_of(one.style))))
+            if one == new
+            else one
+            for one in scene.placements
+        )
+        assert set(values(case, case.target).values()) == {1.0}
+        found.append(values(case, drawn(replace(scene, placements=placements)))["edit"])
+    assert len(found) >= 2
+    assert max(found) < 1 and np.mean(found) <= 0.25, found
+
+
+def test_things_have_to_stay_before_a_new_background() -> None:
+    edits = [case for case, _ in zip(edits_of("background"), range(4), strict=False)]
+    assert edits
+    for case in edits:
+        assert case.target is not None
+        assert set(values(case, case.target).values()) == {1.0}
+        gone = drawn(replace(scene_of(case), placements=()))
+        assert values(case, gone)["source"] == 0.0
+
+
+def test_a_small_thing_has_to_stay_too() -> None:
+    small = Placement(concept="star", style="flat", x=0.5, y=0.5, scale=0.2)
+    source = Scene(background=Background(kind="plain", colours=("blue",)), placements=(small,))
+    edit = recolouring(source, Background(kind="plain", colours=("pink",)))
+    example = edit_example(
+        scene_rng(1, 0), "instruction_edit", edit, "Make the background of [ref#1] pink."
+    )
+    case = world_case(example, fallback_atlas(), 32, id="small/0", group="small", seed=0)
+    assert case.target is not None
+    assert set(values(case, case.target).values()) == {1.0}
+    assert values(case, drawn(replace(edit.target, placements=())))["source"] < 1
+
+
+def test_what_no_background_explains_is_no_background() -> None:
+    cases = [case for case, _ in zip(edits_of("background"), range(3), strict=False)]
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for case in cases:
+        assert values(case, noise)["edit"] == 0.0
+
+
+def test_scrambled_pixels_in_the_right_outline_do_not_stay() -> None:
+    rng, found = np.random.default_rng(0), []
+    for case, _ in zip(edits_of("background"), range(4), strict=False):
+        assert case.target is not None
+        image = case.target.copy()
+        bare = drawn(replace(scene_of(case), placements=()))
+        seen = (image != bare).any(2)
+        image[seen] = image[seen][rng.permutation(int(seen.sum()))]
+        if np.abs(image.astype(int) - case.target).mean(2)[seen].mean() > 40:
+            found.append(values(case, image)["source"])
+    assert found and max(found) < 1

@@ -192,3 +192,13 @@ def test_a_sample_is_even_over_groups_and_part_of_a_larger_one():
     assert set(drawn) <= set(sampled(cases, 20)) <= set(cases)
     assert sampled(cases, 10**6) == tuple(cases)
     assert list(drawn) == [case for case in cases if case in drawn]
+
+
+def test_an_image_that_cannot_be_read_is_told_without_its_path(tmp_path, capsys):
+    desk = small_desk(tmp_path)
+    for path in (tmp_path / "methods").rglob("*.png"):
+        path.write_bytes(b"no image")
+    answer = desk.ask({"rater": "ann"})
+    assert set(answer) == {"error"} and "cannot be read" in answer["error"]
+    assert "method" not in json.dumps(answer)
+    assert str(tmp_path) in capsys.readouterr().err

@@ -145,3 +145,14 @@ def test_no_confirmed_click_is_lost_or_doubled_when_the_writer_is_killed(tmp_pat
         # the one after the last confirmed may be there: its answer was lost, and it is sent again
         assert kept in ([str(n) for n in range(confirmed + more)] for more in (1, 2))
     assert confirmed >= 12
+
+
+def test_a_database_of_something_else_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "other.sqlite"
+    with sqlite3.connect(path) as held:
+        held.execute("CREATE TABLE songs (name TEXT)")
+    for create in (True, False):
+        with pytest.raises(EvaluationError, match="something else"):
+            Store(path, create=create)
+    with sqlite3.connect(path) as held:
+        assert held.execute("SELECT name FROM sqlite_master").fetchall() == [("songs",)]

@@ -25,7 +25,7 @@ GROUND_FIRST, STYLE_FIRST, STYLE_IN = 0.2, 0.15, 0.15
 """
 
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
-_WORDINGS: dict[RelationKind, tuple[str, ...]] = {
+RELATION_WORDINGS: dict[RelationKind, tuple[str, ...]] = {
     "left": (
         "{a} to the left of {b}",
         "{b} to the right of {a}",
@@ -39,11 +39,13 @@ _WORDINGS: dict[RelationKind, tuple[str, ...]] = {
     "behind": ("{a} behind {b}", "{b} in front of {a}"),
     "bigger": ("{a} bigger than {b}", "{a} larger than {b}", "{b} smaller than {a}"),
 }
+"""How captions say a relation; `{a}` is its first asset, `{b}` its second."""
+
 WORDS = frozenset(
     word
     for phrase in (
         *_NUMBERS.values(),
-        *(wording for wordings in _WORDINGS.values() for wording in wordings),
+        *(wording for wordings in RELATION_WORDINGS.values() for wording in wordings),
         "tilted upside-down against on in a background from to",
     )
     for word in phrase.split()
@@ -188,7 +190,7 @@ def _things(scene: Scene, rng: np.random.Generator) -> str:
 
 def _true_wordings(scene: Scene, kind: RelationKind, first: int, second: int) -> tuple[str, ...]:
     """The wordings of a relation that hold: some say more than others."""
-    wordings = _WORDINGS[kind]
+    wordings = RELATION_WORDINGS[kind]
     if kind != "left":
         return wordings
     one, other = scene.placements[first], scene.placements[second]

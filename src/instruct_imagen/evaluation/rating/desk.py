@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -28,7 +29,7 @@ from instruct_imagen.evaluation.rating.assignment import (
 from instruct_imagen.evaluation.rating.guideline import questions
 from instruct_imagen.evaluation.rating.items import RatingItem, pixels_id
 from instruct_imagen.evaluation.rating.storage import Rating, Store, rater_name
-from instruct_imagen.images import load_image
+from instruct_imagen.images import ImageError, load_image
 from instruct_imagen.instruction import markers_in
 
 Answer = dict[str, Any]
@@ -68,6 +69,10 @@ class RatingDesk:
             return self._answer(rater, question, str(question.get("show", "")))
         except EvaluationError as error:
             return {"error": str(error)}
+        except ImageError as error:
+            print(f"rating page: {error}", file=sys.stderr, flush=True)
+            # A path would say whose image it is.
+            return {"error": "an image cannot be read: tell whoever runs this page"}
 
     def queue(self, rater: str) -> list[RatingItem]:
         """The images that a rater was given so far, in their order."""

@@ -126,8 +126,13 @@ class Store:
             )
         if version == 0:
             with _transaction(rows):
+                version = rows.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0 and rows.execute("SELECT 1 FROM sqlite_master").fetchone():
+                    raise EvaluationError(
+                        f"'{self.path}' is a database of something else: name another file"
+                    )
                 # another process may have made them while this one waited for its turn
-                if rows.execute("PRAGMA user_version").fetchone() == (0,):
+                if version == 0:
                     for statement in _TABLES.split(";\n"):
                         rows.execute(statement)
                     secret = secrets.token_hex(16)

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import replace
 from typing import cast
 
-import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -51,11 +50,31 @@ def kept(look: Look) -> tuple[Tensor, bool]:
             shown = truth.drawn_picture(cast(Picture, one.picture))[0] >= 128
             return ~grown(shown, truth.size // 32), True
     changed = (truth.pixels - truth.source_pixels).abs().amax(0) > 4
-    return ~grown(changed, max(truth.size // 32, 1)), False
+    where = ~grown(changed, max(truth.size // 32, 1))
+    # Before another background, little but rims may be left of small things.
+    return (where if area(where) >= _SMALLEST else ~changed), False
 
 
 def source(look: Look) -> Finding:
-    """The condition that all else stays."""
+    """The condition that all else stays: its pixels, and that things are still what they were."""
+    things = [findings.identity(look, index) for index in _kept_things(look)]
+    return worst([_kept_pixels(look), *things], "all else is as it was")
+
+
+def _kept_things(look: Look) -> list[int]:
+    """The assets of the target that the source has too, as far as they can be seen."""
+    truth = look.truth
+    before = Counter(truth.source.placements if truth.source is not None else ())
+    found = []
+    for index, asset in enumerate(truth.scene.placements):
+        visible = truth.covers[index] & ~truth.covers[index + 1 :].any(0)
+        if before[asset] and area(visible & truth.seen) >= _SMALLEST:
+            found.append(index)
+    return found
+
+
+def _kept_pixels(look: Look) -> Finding:
+    """Whether the pixels that have to stay did."""
     where, masked = kept(look)
     if area(where) < _SMALLEST:
         return Finding(value=1.0, reason="nothing has to stay")
@@ -91,12 +110,11 @@ def edit(look: Look) -> Finding:
     shown = any(one.role == "subject" for one in truth.example.references)
     if old and new and old[0].concept == new[0].concept and old[0].style == new[0].style:
         if old[0].tint != new[0].tint:
-            return _tinted(look, new[0])
+            return worst(_as_named(look, new[0]), f"{called(new[0])} has its new colour")
         return _moved(look, old[0], new[0])
     parts = []
     if new and not shown:
-        index = truth.scene.placements.index(new[0])
-        parts.append(findings.identity(look, index))
+        parts += _as_named(look, new[0])
     elif new:
         parts.append(_something(look, new[0]))
     if old:
@@ -125,19 +143,28 @@ def _nearer(look: Look, where: Tensor, what: str, *, loose: bool = False) -> Fin
     return Finding(value=value, reason=reason, measures={f"{what}: lack": lack})
 
 
-def _tinted(look: Look, new: Placement) -> Finding:
+def _as_named(look: Look, new: Placement) -> list[Finding]:
+    """What has come: that it is what the words say, in the colour and tilt that they say."""
     index = look.truth.scene.placements.index(new)
-    return findings.tint(look, index)
+    found = [findings.identity(look, index)]
+    if new.tint:
+        found.append(findings.tint(look, index))
+    if new.turn:
+        found.append(findings.turn(look, index))
+    return found
 
 
 def _moved(look: Look, old: Placement, new: Placement) -> Finding:
     """Of what has moved, or is mirrored."""
     came, left = _mask(look, new), _mask(look, old)
     name = called(new)
+    still = findings.identity(look, look.truth.scene.placements.index(new))
     if (old.x, old.y) == (new.x, new.y):
-        return _nearer(look, came | left, f"{name} is mirrored")
+        turned = _nearer(look, came | left, f"{name} is mirrored")
+        return worst([still, turned], f"{name} is mirrored")
     return worst(
         [
+            still,
             _nearer(look, came & ~left, f"{name} is at its new place"),
             _nearer(look, left & ~came, f"{name} has left its old place"),
         ],
@@ -162,8 +189,3 @@ def _something(look: Look, new: Placement) -> Finding:
     value = graded(lack, (0.4, 0.65))
     reason = "something has come where it belongs" if value == 1 else "little or nothing has come"
     return Finding(value=value, reason=reason, measures={"new thing lack": lack})
-
-
-def unchanged(look: Look) -> float:
-    """Mean difference of the whole image from the target, of 255."""
-    return gap(look.image, look.truth.pixels, torch.ones_like(look.mask))

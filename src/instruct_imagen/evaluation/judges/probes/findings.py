@@ -1,6 +1,7 @@
 """What a single asset in an image is like: its identity, style, colour and tilt, as findings.
 
-All thresholds are here and in `places`; docs/judges.md says how they were fixed.
+Thresholds of assets are here, others in `words`, `layout` and `changes`; docs/judges.md says how
+they were fixed.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ PEOPLE = 60
 """So many other people a face is told apart from."""
 
 PEOPLE_RANKS = (1, 6)
+FACE_FAR = (18.0, 30.0)
+"""Mean difference of colours, of 255, from the nearest of a person's drawings, for 1 and for 0.5:
+somebody's is the nearest to anything, be it no face at all."""
+
 EXPRESSION_TIMES = (1.04, 1.12)
 COLOUR_TIMES = (1.08, 1.3)
 """How many times nearer the drawing in another tint may be, for 1 and for 0.5."""
@@ -162,6 +167,8 @@ def style(look: Look, index: int) -> Finding:
     seen = dict(sighting.styles)
     if wanted not in seen:
         return Finding(value=1.0, reason=f"nothing is known of the {told(wanted)}")
+    if sighting.difference <= SAME:
+        return Finding(value=1.0, reason=f"{name} is in the {told(wanted)}")
     other = _best_other(seen, wanted, largest=True)
     gap = seen[other] - seen[wanted]
     value, measures = graded(gap, STYLE_GAPS), {f"{name} style gap": gap}
@@ -243,7 +250,7 @@ def person(look: Look, index: int) -> Finding:
     sighting = look.sightings[index]
     asset, own = sighting.asset, name_of(sighting.asset)
     shown = people(asset.style, PEOPLE)
-    mine = [face for face in people_named(asset.style, own)]
+    mine = people_named(asset.style, own)
     wanted = asset.concept.removeprefix(f"{own}-")
     others = [face for face in shown if face.person != own and face.expression == wanted]
     candidates = [replace(asset, concept=face.pair[0]) for face in (*mine, *others)]
@@ -252,13 +259,14 @@ def person(look: Look, index: int) -> Finding:
     best = float(away[: len(mine)].min())
     rank = int((away[len(mine) :] < best).sum())
     measures = {f"{own} rank": float(rank), f"{own} from drawing": best}
-    value = graded(rank, PEOPLE_RANKS)
+    value = min(graded(rank, PEOPLE_RANKS), graded(best, FACE_FAR))
     nearest = others[int(away[len(mine) :].argmin())].person if others else own
-    reason = (
-        f"the face is that of {own}"
-        if value == 1
-        else f"the face is rather that of {nearest} than of {own}: {rank} others are nearer"
-    )
+    if value == 1:
+        reason = f"the face is that of {own}"
+    elif value == graded(rank, PEOPLE_RANKS):
+        reason = f"the face is rather that of {nearest} than of {own}: {rank} others are nearer"
+    else:
+        reason = f"what is there is {best:.0f} of 255 away from the face of {own}"
     return Finding(value=value, reason=reason, measures=measures)
 
 

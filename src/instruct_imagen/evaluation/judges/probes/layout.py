@@ -25,6 +25,10 @@ ORDER_LACK = (0.0, 12.0)
 GROUND_LACK = (0.05, 0.16)
 """By how much of the frame another background explains more, for 1 and for 0.5."""
 
+GROUND_UNLIKE = (0.5, 0.75)
+"""How little of the frame the background itself explains, for 1 and for 0.5: in noise, and where a
+colour is like none of the world's, all backgrounds explain as little."""
+
 _OVERLAPPING = 0.006  # share of the frame from which two assets are one before the other
 
 
@@ -97,14 +101,19 @@ def layout(look: Look, kind: str, marker: int | None) -> Finding:
 
 def ground(look: Look, wanted: Background, *, exact: bool) -> Finding:
     """Whether the background is that; of a place any drawing will do if not `exact`."""
-    cost = cost_of(look.ground, wanted, exact=exact)
-    lack = cost - float(look.ground.costs.min())
+    cost, least = cost_of(look.ground, wanted, exact=exact), float(look.ground.costs.min())
+    lack = cost - least
     value = graded(lack, GROUND_LACK)
+    loose = cost_of(look.ground, wanted, exact=False)
     if value < 1 and exact and wanted.kind == "place":
-        loose = cost_of(look.ground, wanted, exact=False) - float(look.ground.costs.min())
-        value = max(value, 0.5 if loose <= GROUND_LACK[0] else 0.0)
+        value = max(value, 0.5 if loose - least <= GROUND_LACK[0] else 0.0)
+    measures = {"background lack": lack, "background unlike": loose}
+    like = graded(loose, GROUND_UNLIKE)
+    if like < value:
+        reason = f"it is hardly {in_words(wanted)}, nor any other background"
+        return Finding(value=like, reason=reason, measures=measures)
     said = "it is" if value == 1 else "it is rather"
     reason = f"{said} {in_words(wanted if value == 1 else look.ground.best)}"
     if value < 1:
         reason += f" than {in_words(wanted)}"
-    return Finding(value=value, reason=reason, measures={"background lack": lack})
+    return Finding(value=value, reason=reason, measures=measures)

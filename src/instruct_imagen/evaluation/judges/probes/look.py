@@ -32,7 +32,7 @@ class Look:
         image: (3, S, S) float32 in [0, 255].
         truth: What is right, at the same size.
         matches: What `drawings.match` has found, by asset.
-        placements: What `placing.placed` has found, by asset.
+        placements: What `drawings.placed` has found, by asset.
     """
 
     case: Case

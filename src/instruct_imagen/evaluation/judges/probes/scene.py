@@ -105,13 +105,12 @@ def _shows(reference: ExampleReference, asset: Placement) -> bool:
     return shown.concept == asset.concept
 
 
-def truth_of(case: Case, size: int, more: tuple[tuple[str, str], ...] = ()) -> Truth:
+def truth_of(case: Case, size: int) -> Truth:
     """The truth of a case.
 
     Args:
         case: Of the starter world.
         size: Pixels of a side.
-        more: Sprites that are wanted besides its own.
 
     Raises:
         EvaluationError: It has no ground truth, or its artwork is not there.
@@ -137,6 +136,6 @@ def truth_of(case: Case, size: int, more: tuple[tuple[str, str], ...] = ()) -> T
         example=example,
         scene=scenes[0],
         source=sources[0] if sources else None,
-        atlas=small_atlas([*sorted(pairs), *more]),
+        atlas=small_atlas(sorted(pairs)),
         size=size,
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 
 from instruct_imagen.data.example import Scene
-from instruct_imagen.data.world.captions import _WORDINGS, groups
+from instruct_imagen.data.world.captions import RELATION_WORDINGS, groups
 from instruct_imagen.data.world.palette import STYLE_NAMES
 from instruct_imagen.data.world.relations import Relation, relations
 
 from . import findings
-from .crops import Square
+from .crops import Square, asset_square
+from .drawings import EXACT
 from .findings import Finding, called, worst
 from .layout import ground
 from .look import Look, area, pixels_in
@@ -60,7 +61,7 @@ def told_relations(scene: Scene, words: str) -> list[tuple[Relation, str]]:
     for claim in relations(scene):
         if not {claim.first, claim.second} <= set(single):
             continue
-        for wording in _WORDINGS[claim.kind]:
+        for wording in RELATION_WORDINGS[claim.kind]:
             said = wording.replace("{a}", single[claim.first])
             if said.replace("{b}", single[claim.second]) in words:
                 found.append((claim, wording))
@@ -72,7 +73,11 @@ def _stands(look: Look, claim: Relation, wording: str) -> Finding:
     """Whether two assets stand to each other as told."""
     first, second = (look.sightings[i] for i in (claim.first, claim.second))
     said = wording.replace("{a}", called(first.asset)).replace("{b}", called(second.asset))
-    one, other = first.square, second.square
+    # What is where it should be is there, though a square around both may look more like it.
+    one, other = (
+        asset_square(found.asset) if found.difference <= EXACT else found.square
+        for found in (first, second)
+    )
     beside = wording in ("{a} next to {b}", "{b} beside {a}")
     lack = _lack(claim.kind, one, other, beside=beside)
     value = 1.0 if lack <= _SLACK else 0.5 if lack <= 3 * _SLACK else 0.0
