@@ -181,3 +181,13 @@ def asked(address, question):
     )
     with direct.open(request) as answer:
         return json.load(answer)
+
+
+def test_folders_with_an_equals_sign_are_folders(tmp_path):
+    from instruct_imagen.cli.rate import method_folders
+
+    own, other = tmp_path / "starter-steps=5", tmp_path / "other"
+    for folder in (own, other):
+        (folder / "images").mkdir(parents=True)
+    found = method_folders([str(own), f"mine={other}"])
+    assert found == {"starter-steps=5": own / "images", "mine": other / "images"}

@@ -180,3 +180,12 @@ def test_progress_in_words():
     )
     assert words == "  images: 30 of 100, 2 failed, 2.00/s, 0:35 left"
     assert reports.PAGE == "report.html"
+
+
+def test_the_help_names_every_judge_and_peer():
+    from instruct_imagen.cli.evaluate import EXAMPLES
+    from instruct_imagen.evaluation.judges.registry import judge_classes
+    from instruct_imagen.evaluation.peers.registry import PIPELINE, peer_classes
+
+    missing = [name for name in (*judge_classes(), *peer_classes()) if name not in EXAMPLES]
+    assert set(missing) - {PixelJudge.name} == {PIPELINE}  # the judge of these tests

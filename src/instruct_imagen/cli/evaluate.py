@@ -23,7 +23,9 @@ EXAMPLES = """examples:
   instruct-imagen evaluate all starter copy_reference out/mine/export --limit 10
   instruct-imagen evaluate in_domain starter --limit 4 --sweep steps=5,10,20 guidance=1,3
   instruct-imagen evaluate zero_shot starter --diagnose 6
-A model is a saved pipeline (starter, out/mine/export:steps=50) or NAME:option=value of a peer.
+A model is a saved pipeline (starter, out/mine/export:steps=50) or NAME:option=value of a peer:
+copy_reference, nearest, diffusers_adapters, openai_edit (docs/evaluation.md).
+A judge is truth, embedding, vlm or human (docs/judges.md).
 """
 
 _EVERY = 10.0  # seconds between lines where no terminal shows one that changes

@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         description="Serves a page on which people rate the images of several models: blind, "
         "shuffled, by keyboard. Every rating is safe before the page moves on; whoever gives the "
         "same name goes on where they were.",
-        epilog="example: instruct-imagen rate out/eval/in_domain/* --suite in_domain",
+        epilog="example: instruct-imagen rate out/evaluation/in_domain/* --suite in_domain",
     )
     own.add_argument(
         "folders",
@@ -100,11 +100,15 @@ def method_folders(given: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for text in given:
         name, equals, folder = text.partition("=")
-        path = Path(folder if equals else text)
-        name = name if equals else path.resolve().name
+        named = equals and not Path(text).is_dir()  # evaluate itself names "starter-steps=5"
+        path = Path(folder if named else text)
+        name = name if named else path.resolve().name
         images = path / "images"
         if not name or not images.is_dir():
-            raise UsageError(f"'{path}' has no folder 'images': name what an evaluation left")
+            raise UsageError(
+                f"'{path}' has no folder 'images': name what evaluate left of a model, e.g. "
+                "out/evaluation/in_domain/starter"
+            )
         if name in found:
             raise UsageError(
                 f"'{found[name].parent}' and '{path}' are both called {name}: write OTHER={path}"

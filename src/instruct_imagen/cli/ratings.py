@@ -36,7 +36,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "agreement",
         help="means, and Krippendorff's α between raters or between a judge and raters",
         epilog="example: instruct-imagen ratings agreement out/ratings.sqlite "
-        "--judge out/eval/in_domain/starter/verdicts-truth.jsonl --method starter",
+        "--judge out/evaluation/in_domain/starter/verdicts-truth.jsonl --method starter",
     )
     agree.add_argument("store", type=Path, metavar="STORE")
     agree.add_argument("--method", help="ratings of this model's images alone")

@@ -105,13 +105,21 @@ def _serve(connection: Connection, threads: int) -> None:
     open_work = connection.recv()
     try:
         work = open_work()
-        connection.send(("ready", None))
+        _tell(connection, ("ready", None))
         while True:
-            connection.send(("done", work(connection.recv())))
+            _tell(connection, ("done", work(connection.recv())))
     except EOFError:
         return
     except Exception as error:  # whatever it is, the parent has to tell the user
         connection.send(("failed", f"a worker failed: {type(error).__name__}: {error}"))
+
+
+def _tell(connection: Connection, message: tuple[str, Any]) -> None:
+    """Sends a message; EOFError where nobody listens any more, since others have done it all."""
+    try:
+        connection.send(message)
+    except (BrokenPipeError, ConnectionResetError):
+        raise EOFError from None
 
 
 def _end_with_parent() -> None:

@@ -180,7 +180,7 @@ def test_items_need_an_image_of_every_method_and_a_task(tmp_path):
     assert len(rating_items(cases, {"a": whole, "b": whole})) == 2 * CASES
     with pytest.raises(EvaluationError, match=f"method b has no image of {CASES - 3} cases"):
         rating_items(cases, {"a": whole, "b": part})
-    with pytest.raises(EvaluationError, match="nothing to rate"):
+    with pytest.raises(EvaluationError, match="no case of the suite has its images there"):
         rating_items([], {"a": whole})
 
 

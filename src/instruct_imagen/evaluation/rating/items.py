@@ -45,7 +45,10 @@ def rating_items(cases: Iterable[Case], folders: Mapping[str, Path]) -> tuple[Ra
         for method, folder in folders.items()
     ]
     if not found:
-        raise EvaluationError("there is nothing to rate: name a suite with cases and one folder")
+        raise EvaluationError(
+            "no case of the suite has its images there: name the suite that they answer, which is "
+            "the folder above the model's"
+        )
     for item in found:
         task, slash, rest = item.case.id.partition("/")
         if not (task and slash and rest):

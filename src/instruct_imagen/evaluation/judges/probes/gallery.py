@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from tqdm import tqdm
 
 from instruct_imagen.data.example import Background, Picture, Placement, Scene
 from instruct_imagen.data.world.atlas import Pair
@@ -102,7 +103,8 @@ def _vectors(pairs: tuple[Pair, ...]) -> dict[str, Tensor]:
     path = cache_folder() / "judge" / f"{name}.safetensors"
     if path.is_file():
         return {head: vectors.float() for head, vectors in load_file(path).items()}
-    parts = [drawn_vectors(pairs[start : start + _CHUNK]) for start in range(0, len(pairs), _CHUNK)]
+    starts = tqdm(range(0, len(pairs), _CHUNK), "the judge's gallery, made once", disable=None)
+    parts = [drawn_vectors(pairs[start : start + _CHUNK]) for start in starts]
     found = {
         head: torch.cat([part[head] for part in parts]) if parts else torch.empty(0, width)
         for head, width in WIDTHS.items()
