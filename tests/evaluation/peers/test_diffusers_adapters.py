@@ -12,7 +12,6 @@ from diffusers import (
     ControlNetModel,
     DDIMScheduler,
     StableDiffusionPipeline,
-    UNet2DConditionModel,
 )
 from safetensors.torch import save_file
 from transformers import (
@@ -26,6 +25,7 @@ from transformers import (
 from instruct_imagen.evaluation.case import EvaluationError
 from instruct_imagen.evaluation.peers.diffusers_adapters import DiffusersAdapters
 from instruct_imagen.instruction import Instruction, Reference
+from tests.tiny import sd_unet
 
 WIDTH = 16
 RED, BLUE, EDGES = (np.zeros((32, 32, 3), np.uint8) + np.array(c, np.uint8)
@@ -34,22 +34,6 @@ DOG = Reference(1, RED, "dog", "subject")
 STYLE = Reference(2, BLUE, "style image", "style")
 EDGE = Reference(3, EDGES, "edge map", "edge")
 DEPTH = Reference(4, EDGES // 2, "depth map", "depth")
-
-
-def _unet() -> UNet2DConditionModel:
-    torch.manual_seed(0)
-    return UNet2DConditionModel(
-        sample_size=16,
-        in_channels=4,
-        out_channels=4,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        cross_attention_dim=WIDTH,
-        attention_head_dim=2,
-        norm_num_groups=8,
-    )
 
 
 def _tokenizer(folder) -> CLIPTokenizer:
@@ -79,7 +63,7 @@ def models(tmp_path_factory):
         block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4,
     )  # fmt: skip
-    unet = _unet()
+    unet = sd_unet(WIDTH)
     StableDiffusionPipeline(
         vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet,
         scheduler=DDIMScheduler(), safety_checker=None, feature_extractor=None,
