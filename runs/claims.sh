@@ -35,8 +35,8 @@ for seed in "${seeds[@]}"; do
   train masked_edit masked_edit init="$here/instruct/model"
   train masked_edit masked_edit_stage_1 init="$here/stage_1/model"
   for row in $rows; do train "claims-single-$row" "single-$row"; done
-  for arm in instruct multi_task no_retrieval; do evaluate in_domain,zero_shot "$arm"; done
-  for row in $rows; do evaluate in_domain "single-$row" --group "$row"; done
-  for arm in masked_edit masked_edit_stage_1; do evaluate editing "$arm" --group masked_edit; done
+  for arm in instruct multi_task no_retrieval; do evaluate few_in_domain,few_zero_shot "$arm"; done
+  for row in $rows; do evaluate few_in_domain "single-$row" --group "$row"; done
+  for arm in masked_edit masked_edit_stage_1; do evaluate few_editing "$arm" --group masked_edit; done
 done
 .venv/bin/instruct-imagen claims "$out"

@@ -20,7 +20,7 @@ GROUPS = ("edge_to_image", "subject")
 CLAIM = Claim(
     title="better",
     source="Table 0",
-    suite="in_domain",
+    suite="few_in_domain",
     groups=GROUPS,
     first="instruct",
     second="single-{group}",
@@ -28,7 +28,7 @@ CLAIM = Claim(
 )
 
 
-def scores(first, second, *, suite="in_domain"):
+def scores(first, second, *, suite="few_in_domain"):
     """Both arms on 40 cases a group: the values that a function of the case gives."""
     table = {}
     for group in GROUPS:
@@ -80,7 +80,7 @@ def test_an_arm_that_is_missing_leaves_a_claim_open():
     missing = {key: value for key, value in whole.items() if key[0] != "single-subject"}
     assert find(CLAIM, {"seed0": missing}) is None
     fewer = dict(whole)
-    fewer["single-subject", "in_domain", "subject"] = {"subject/0001": (1.0, 1.0)}
+    fewer["single-subject", "few_in_domain", "subject"] = {"subject/0001": (1.0, 1.0)}
     assert find(CLAIM, {"seed0": fewer}) is None
     assert find(CLAIM, {"seed0": missing, "seed1": whole}).by_seed.keys() == {"seed1"}
 
@@ -135,7 +135,7 @@ class Marked(Painter):
         return image
 
 
-def evaluated(folder, arm, value, suite="editing", group="masked_edit", limit=None):
+def evaluated(folder, arm, value, suite="few_editing", group="masked_edit", limit=None):
     """A run of an arm, as `runs/claims.sh` leaves it."""
     label = f"{folder.name}_{arm}_model"
     job = Job(
@@ -192,7 +192,7 @@ def test_seeds_with_other_cases_and_arms_in_two_settings_are_refused(tmp_path):
     other = tmp_path / "other" / "seed0"
     run = evaluated(other, "masked_edit", 2)
     assert run == 0
-    (folder,) = other.glob("evaluation/editing/*")
+    (folder,) = other.glob("evaluation/few_editing/*")
     folder.rename(folder.with_name("first"))
     evaluated(other, "masked_edit", 1)
     with pytest.raises(EvaluationError, match="masked_edit was evaluated in two settings"):

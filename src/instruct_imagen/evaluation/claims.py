@@ -55,12 +55,14 @@ class Claim:
 
 
 _ALL = {"in_domain": tuple(IN_DOMAIN), "zero_shot": tuple(ZERO_SHOT)}
+FEW = "few_{part}"
+"""Suite of the arms' small world (`suites.composition.FEW_SUITES`) for a part of the table."""
 
 
-def _against(title: str, source: str, suite: str, second: str, paper: float, own: float) -> Claim:
+def _against(title: str, source: str, part: str, second: str, paper: float, own: float) -> Claim:
     return Claim(
-        title=title, source=source, suite=suite, groups=_ALL[suite], first="instruct",
-        second=second, paper=(own, paper),
+        title=title, source=source, suite=FEW.format(part=part), groups=_ALL[part],
+        first="instruct", second=second, paper=(own, paper),
     )  # fmt: skip
 
 
@@ -69,7 +71,7 @@ def _masked(what: str, measure: Literal["overall", "accuracy"]) -> Claim:
     return Claim(
         title=f"fine-tuned on masked edits, it is better than a fine-tuned stage-1 model: {what}",
         source="Table 2",
-        suite="editing",
+        suite=FEW.format(part="editing"),
         groups=("masked_edit",),
         first="masked_edit",
         second="masked_edit_stage_1",

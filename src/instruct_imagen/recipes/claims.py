@@ -27,11 +27,11 @@ SINGLE_TASKS = {
 """Row of [Hu24] Table 4 → mixture of the model that is trained for it alone."""
 
 STAGES = (
-    Stage(name="pretrain", images=2_048, ratios=PRETRAIN),
-    Stage(name="retrieval", images=8_192, ratios={"retrieval": 0.5, "reproduce": 0.5}),
-    Stage(name="layouts", images=10_240, ratios=LAYOUTS),
-    Stage(name="subjects", images=6_144, ratios=SUBJECTS),
-    Stage(name="instruct", images=14_336, ratios=PAPER_RATIOS),
+    Stage(name="pretrain", images=1_024, ratios=PRETRAIN),
+    Stage(name="retrieval", images=4_096, ratios={"retrieval": 0.5, "reproduce": 0.5}),
+    Stage(name="layouts", images=5_120, ratios=LAYOUTS),
+    Stage(name="subjects", images=3_072, ratios=SUBJECTS),
+    Stage(name="instruct", images=7_168, ratios=PAPER_RATIOS),
 )
 """Those of `starter`, 40,960 images in all."""
 
@@ -52,7 +52,16 @@ def claims(arm: str) -> TrainConfig:
     ``masked_edit`` with `init` of ``instruct`` and of ``stage_1`` (runs/claims.sh).
     """
     usual = replace(
-        starter(), stages=STAGES, decay_after=0, cooldown=STAGES[-1].images, sheet_every=0
+        starter(),
+        stages=STAGES,
+        concepts=24,
+        people=10,
+        places=0,
+        turned=0,
+        tinted=0,
+        decay_after=0,
+        cooldown=STAGES[-1].images,
+        sheet_every=0,
     )
     if arm == "multi_task":
         usual = replace(usual, instruction=False)
