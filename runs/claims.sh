@@ -32,8 +32,8 @@ evaluate() { # suites, arm, options
 for seed in "${seeds[@]}"; do
   here=$out/seed$seed
   for arm in instruct stage_1 multi_task no_retrieval; do train "claims-$arm" "$arm"; done
-  train masked_edit masked_edit init="$here/instruct/model"
-  train masked_edit masked_edit_stage_1 init="$here/stage_1/model"
+  train claims-masked_edit masked_edit init="$here/instruct/model"
+  train claims-masked_edit masked_edit_stage_1 init="$here/stage_1/model"
   for row in $rows; do train "claims-single-$row" "single-$row"; done
   for arm in instruct multi_task no_retrieval; do evaluate few_in_domain,few_zero_shot "$arm"; done
   for row in $rows; do evaluate few_in_domain "single-$row" --group "$row"; done
