@@ -2,16 +2,17 @@
 # The paper's four claims on the starter world: trains the arms that are missing, at equal budgets,
 # evaluates them and tests each claim. Called again, it goes on where it was.
 #
-#   runs/claims.sh          seed 0: about 7 hours of one core, or 4 of two (docs/claims.md)
+#   runs/claims.sh          seed 0: about 5 hours of one core (docs/claims.md)
 #   runs/claims.sh 0 1 2    three seeds
 #
-# OUT names the folder, WORKERS the processes of the evaluation, LIMIT the cases of each row.
+# OUT names the folder, WORKERS the processes of the evaluation, LIMIT the cases of each row,
+# STEPS those of the sampling.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 make .venv
 seeds=("${@:-0}")
 out=${OUT:-out/claims}
-more=(--workers "${WORKERS:-2}")
+more=(--workers "${WORKERS:-2}" --steps "${STEPS:-12}")
 [ -z "${LIMIT:-}" ] || more+=(--limit "$LIMIT")
 rows="text_to_image depth_to_image mask_to_image edge_to_image styled subject face style_transfer"
 
@@ -32,11 +33,11 @@ evaluate() { # suites, arm, options
 for seed in "${seeds[@]}"; do
   here=$out/seed$seed
   for arm in instruct stage_1 multi_task no_retrieval; do train "claims-$arm" "$arm"; done
-  train masked_edit masked_edit init="$here/instruct/model"
-  train masked_edit masked_edit_stage_1 init="$here/stage_1/model"
+  train claims-masked_edit masked_edit init="$here/instruct/model"
+  train claims-masked_edit masked_edit_stage_1 init="$here/stage_1/model"
   for row in $rows; do train "claims-single-$row" "single-$row"; done
-  for arm in instruct multi_task no_retrieval; do evaluate in_domain,zero_shot "$arm"; done
-  for row in $rows; do evaluate in_domain "single-$row" --group "$row"; done
-  for arm in masked_edit masked_edit_stage_1; do evaluate editing "$arm" --group masked_edit; done
+  for arm in instruct multi_task no_retrieval; do evaluate few_in_domain,few_zero_shot "$arm"; done
+  for row in $rows; do evaluate few_in_domain "single-$row" --group "$row"; done
+  for arm in masked_edit masked_edit_stage_1; do evaluate few_editing "$arm" --group masked_edit; done
 done
 .venv/bin/instruct-imagen claims "$out"

@@ -7,7 +7,7 @@ from PIL import Image
 
 from instruct_imagen.cli import main
 from instruct_imagen.evaluation.suites import freeze as freezing
-from instruct_imagen.evaluation.suites.composition import SUITES
+from instruct_imagen.evaluation.suites.composition import EVERY_SUITE
 from instruct_imagen.evaluation.suites.drawing import Drawn
 from instruct_imagen.evaluation.suites.registry import open_suite, suite_names
 from instruct_imagen.evaluation.suites.world import world_suite
@@ -26,7 +26,7 @@ def test_the_list_has_every_suite_and_its_groups(capsys):
     main(["suites", "list"])
     lines = capsys.readouterr().out.splitlines()
     heads = [line for line in lines if not line.startswith(" ")]
-    assert [head.split(":")[0] for head in heads] == [*SUITES, "all"]
+    assert [head.split(":")[0] for head in heads] == [*EVERY_SUITE, "all"]
     assert (
         "in_domain: 1,392 cases, version 1, sha256 " + world_suite("in_domain").sha256[:16]
         in (heads[0])
@@ -68,7 +68,7 @@ def test_a_suite_of_a_data_set_can_be_opened_and_looked_at(tmp_path, capsys):
 
 
 def test_names_open_the_frozen_suites(tmp_path, monkeypatch):
-    assert suite_names() == tuple(SUITES)
+    assert suite_names() == tuple(EVERY_SUITE)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "editing").mkdir()
     assert open_suite("editing").version == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,14 @@ import pytest
 
 from instruct_imagen.cli import main
 from instruct_imagen.evaluation.case import EvaluationError
-from instruct_imagen.evaluation.claims import CLAIMS, Claim, claims_table, find, read_claims
+from instruct_imagen.evaluation.claims import (
+    CLAIMS,
+    Claim,
+    Measured,
+    claims_table,
+    find,
+    read_claims,
+)
 from instruct_imagen.evaluation.judges.base import Score, Verdict
 from instruct_imagen.evaluation.runner import Job, run_suite
 from instruct_imagen.recipes.claims import SINGLE_TASKS, VARIANTS
@@ -20,7 +28,7 @@ GROUPS = ("edge_to_image", "subject")
 CLAIM = Claim(
     title="better",
     source="Table 0",
-    suite="in_domain",
+    suite="few_in_domain",
     groups=GROUPS,
     first="instruct",
     second="single-{group}",
@@ -28,13 +36,14 @@ CLAIM = Claim(
 )
 
 
-def scores(first, second, *, suite="in_domain"):
+def scores(first, second, *, suite="few_in_domain"):
     """Both arms on 40 cases a group: the values that a function of the case gives."""
     table = {}
     for group in GROUPS:
         for arm, value in (("instruct", first), (f"single-{group}", second)):
             table[arm, suite, group] = {
-                f"{group}/{n:04d}": (value(n), float(value(n) == 1)) for n in range(40)
+                f"{group}/{n:04d}": Measured(value(n), float(value(n) == 1), value(n) ** 2)
+                for n in range(40)
             }
     return table
 
@@ -80,7 +89,7 @@ def test_an_arm_that_is_missing_leaves_a_claim_open():
     missing = {key: value for key, value in whole.items() if key[0] != "single-subject"}
     assert find(CLAIM, {"seed0": missing}) is None
     fewer = dict(whole)
-    fewer["single-subject", "in_domain", "subject"] = {"subject/0001": (1.0, 1.0)}
+    fewer["single-subject", "few_in_domain", "subject"] = {"subject/0001": Measured(1.0, 1.0, 1.0)}
     assert find(CLAIM, {"seed0": fewer}) is None
     assert find(CLAIM, {"seed0": missing, "seed1": whole}).by_seed.keys() == {"seed1"}
 
@@ -93,6 +102,10 @@ def test_accuracy_counts_what_is_wholly_consistent():
     found = find(claim, {"seed0": scores(better, worse, suite="editing")})
     assert found.first.value == pytest.approx(0.75)
     assert found.second.value == 0
+    found = find(
+        replace(claim, measure="consistency"), {"seed0": scores(better, worse, suite="editing")}
+    )
+    assert found.first.value == pytest.approx(0.75 + 0.25 * 0.25)
 
 
 def test_the_claims_name_arms_that_are_trained():
@@ -135,7 +148,7 @@ class Marked(Painter):
         return image
 
 
-def evaluated(folder, arm, value, suite="editing", group="masked_edit", limit=None):
+def evaluated(folder, arm, value, suite="few_editing", group="masked_edit", limit=None):
     """A run of an arm, as `runs/claims.sh` leaves it."""
     label = f"{folder.name}_{arm}_model"
     job = Job(
@@ -157,10 +170,12 @@ def test_claims_are_read_from_what_evaluate_leaves(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert (tmp_path / "claims.md").read_text() == printed
     rows = [line for line in printed.splitlines() if "stage-1" in line]
-    assert ["1.00 / 0.71" in rows[0], "1.00 / 0.00" in rows[1]] == [True, True]
+    assert ["1.00 / 0.71" in rows[0], "1.00 / 0.50" in rows[1], "1.00 / 0.00" in rows[2]] == 3 * [
+        True
+    ]
     assert all("**yes** (1 seed)" in row for row in rows)
     stored = json.loads((tmp_path / "claims.json").read_text())
-    assert [one["verdict"] for one in stored] == ["yes", "yes"]
+    assert [one["verdict"] for one in stored] == 3 * ["yes"]
 
 
 def test_claims_of_cases_without_a_score_are_refused(tmp_path):
@@ -192,7 +207,7 @@ def test_seeds_with_other_cases_and_arms_in_two_settings_are_refused(tmp_path):
     other = tmp_path / "other" / "seed0"
     run = evaluated(other, "masked_edit", 2)
     assert run == 0
-    (folder,) = other.glob("evaluation/editing/*")
+    (folder,) = other.glob("evaluation/few_editing/*")
     folder.rename(folder.with_name("first"))
     evaluated(other, "masked_edit", 1)
     with pytest.raises(EvaluationError, match="masked_edit was evaluated in two settings"):

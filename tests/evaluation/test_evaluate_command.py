@@ -27,7 +27,8 @@ SUITES = "instruct_imagen.evaluation.suites.registry"
 def small(monkeypatch):
     """Two small suites and a judge of pixels are all that there is."""
     registry = ModuleType(SUITES)
-    registry.suite_names = lambda: ("first", "second")
+    registry.suite_names = lambda: ("first", "second", "few")
+    registry.names_of_all = lambda: ("first", "second")
     registry.open_suite = lambda name: SmallSuite(each=2, name=name)
     monkeypatch.setitem(sys.modules, SUITES, registry)
     monkeypatch.setattr(judges, "judge_classes", lambda: {"pixels": PixelJudge})

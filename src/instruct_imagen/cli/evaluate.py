@@ -162,10 +162,10 @@ def _write_report(folder: Path, judge: str | None, own: Sequence[Path] | None = 
 
 def _suites(given: str) -> list[str]:
     """Names of suites."""
-    from instruct_imagen.evaluation.suites.registry import suite_names
+    from instruct_imagen.evaluation.suites.registry import names_of_all, suite_names
 
     if given == "all":
-        return list(suite_names())
+        return list(names_of_all())
     names = list(dict.fromkeys(name for name in given.split(",") if name))
     if not names:
         raise UsageError(f"SUITE '{given}' names none: use some of {', '.join(suite_names())}")

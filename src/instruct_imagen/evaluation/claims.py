@@ -7,9 +7,9 @@ is paired, case by case, and has an interval. A claim that the figures refute is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,18 @@ SINGLE = "single-{group}"
 TUNED, STAGE_1 = "Instruct-Imagen, fine-tuned", "stage-1 model, fine-tuned"
 
 
+class Measured(NamedTuple):
+    """Of an image: O, whether all conditions are wholly met (Table 2), and SC."""
+
+    overall: float
+    accuracy: float
+    consistency: float
+
+
+Measure = Literal["overall", "accuracy", "consistency"]
+"""A field of `Measured`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """That the arm `first` is better than `second`.
@@ -36,8 +48,8 @@ class Claim:
         groups: Rows that are averaged.
         first: Arm, see `recipes.claims`.
         second: Arm, or `SINGLE`.
-        measure: ``overall`` (O) or ``accuracy`` (share of images with SC = 1).
-        paper: What the paper has for either.
+        measure: What is compared.
+        paper: What the paper has for either; None where it says nothing of this measure.
     """
 
     title: str
@@ -46,8 +58,8 @@ class Claim:
     groups: tuple[str, ...]
     first: str
     second: str
-    measure: Literal["overall", "accuracy"] = "overall"
-    paper: tuple[float, float]
+    measure: Measure = "overall"
+    paper: tuple[float, float] | None
 
     def arms_of(self, group: str) -> tuple[str, str]:
         """Those that are compared on a row."""
@@ -55,21 +67,23 @@ class Claim:
 
 
 _ALL = {"in_domain": tuple(IN_DOMAIN), "zero_shot": tuple(ZERO_SHOT)}
+FEW = "few_{part}"
+"""Suite of the arms' small world (`suites.composition.FEW_SUITES`) for a part of the table."""
 
 
-def _against(title: str, source: str, suite: str, second: str, paper: float, own: float) -> Claim:
+def _against(title: str, source: str, part: str, second: str, paper: float, own: float) -> Claim:
     return Claim(
-        title=title, source=source, suite=suite, groups=_ALL[suite], first="instruct",
-        second=second, paper=(own, paper),
+        title=title, source=source, suite=FEW.format(part=part), groups=_ALL[part],
+        first="instruct", second=second, paper=(own, paper),
     )  # fmt: skip
 
 
-def _masked(what: str, measure: Literal["overall", "accuracy"]) -> Claim:
+def _masked(what: str, measure: Measure) -> Claim:
     place = ("overall", "accuracy").index(measure)
     return Claim(
         title=f"fine-tuned on masked edits, it is better than a fine-tuned stage-1 model: {what}",
         source="Table 2",
-        suite="editing",
+        suite=FEW.format(part="editing"),
         groups=("masked_edit",),
         first="masked_edit",
         second="masked_edit_stage_1",
@@ -81,7 +95,7 @@ def _masked(what: str, measure: Literal["overall", "accuracy"]) -> Claim:
 _SINGLE = AVERAGES["in_domain"].single
 _MULTI = {suite: AVERAGES[suite].multi for suite in _ALL}
 assert _SINGLE is not None
-CLAIMS = (
+_OF_O = (
     _against(
         "one model is better than one model for each task", "Table 4", "in_domain", SINGLE,
         _SINGLE, AVERAGES["in_domain"].overall,
@@ -102,8 +116,18 @@ CLAIMS = (
         "no_retrieval", 0.53, 0.59,
     ),
     _masked("O", "overall"),
-    _masked("accuracy", "accuracy"),
 )  # fmt: skip
+
+
+def _in_consistency(claim: Claim) -> Claim:
+    """The same of SC: images that are all badly drawn have an O of 0 whatever they are of."""
+    return replace(claim, title=f"{claim.title} (SC)", measure="consistency", paper=None)
+
+
+CLAIMS = (
+    *(one for claim in _OF_O for one in (claim, _in_consistency(claim))),
+    _masked("accuracy", "accuracy"),
+)
 """What a reproduction must show ([Hu24] Tables 2 to 4)."""
 
 
@@ -135,8 +159,8 @@ class Finding:
         return dict(without_nan(asdict(self)))
 
 
-Scores = Mapping[tuple[str, str, str], Mapping[str, tuple[float, float]]]
-"""(arm, suite, group) → case → O and accuracy."""
+Scores = Mapping[tuple[str, str, str], Mapping[str, Measured]]
+"""(arm, suite, group) → case → what was measured."""
 
 
 def read_claims(folder: Path, judge: str | None = None) -> dict[str, Scores]:
@@ -175,7 +199,7 @@ def _check_cases(seeds: Mapping[str, Scores], folder: Path) -> None:
 
 
 def _scores(results: Results, path: Path) -> Scores:
-    table: dict[tuple[str, str, str], dict[str, tuple[float, float]]] = {}
+    table: dict[tuple[str, str, str], dict[str, Measured]] = {}
     for one in results.scored:
         key = arm_of(results, one), one.suite, one.case.group
         judged, row = one.judgement, table.setdefault(key, {})
@@ -183,7 +207,7 @@ def _scores(results: Results, path: Path) -> Scores:
             raise EvaluationError(
                 f"{path}: {key[0]} was evaluated in two settings: move the folder of one away"
             )
-        row[one.case.id] = (judged.overall, float(judged.sc == 1))
+        row[one.case.id] = Measured(judged.overall, float(judged.sc == 1), judged.sc)
     return table
 
 
@@ -235,7 +259,6 @@ def _verdict(difference: Estimate, by_seed: Sequence[float]) -> Literal["yes", "
 
 def _pairs(claim: Claim, scores: Scores) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
     """Group → values of both arms on the same cases; None where an arm or a row is missing."""
-    place = ("overall", "accuracy").index(claim.measure)
     found = {}
     for group in claim.groups:
         one, other = (scores.get((arm, claim.suite, group), {}) for arm in claim.arms_of(group))
@@ -243,7 +266,8 @@ def _pairs(claim: Claim, scores: Scores) -> dict[str, tuple[np.ndarray, np.ndarr
         if not cases or cases != sorted(other):
             return None
         found[group] = tuple(
-            np.array([values[case][place] for case in cases]) for values in (one, other)
+            np.array([getattr(values[case], claim.measure) for case in cases])
+            for values in (one, other)
         )
     return found
 
@@ -260,7 +284,8 @@ def claims_table(findings: Sequence[Finding | None]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for claim, found in zip(CLAIMS, findings, strict=True):
-        paper = f"{claim.paper[0]:.2f} / {claim.paper[1]:.2f} ({claim.source})"
+        theirs = "–" if claim.paper is None else "{:.2f} / {:.2f}".format(*claim.paper)
+        paper = f"{theirs} ({claim.source})"
         if found is None:
             rows.append(f"| {claim.title} | {paper} | – | – | – | not run yet |")
             continue

@@ -1,4 +1,4 @@
-"""The arms of the paper's claims at equal budgets, as small as shows a difference.
+"""The arms of the paper's claims at equal budgets in a small world, as small as shows a difference.
 
 runs/claims.sh
 instruct-imagen train claims-instruct
@@ -7,9 +7,11 @@ instruct-imagen train claims-instruct
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.recipes.config import Stage, TrainConfig
+from instruct_imagen.recipes.masked_edit import masked_edit
 from instruct_imagen.recipes.no_retrieval import without_retrieval
 from instruct_imagen.recipes.single_task import of_one_task
 from instruct_imagen.recipes.starter import LAYOUTS, PRETRAIN, SUBJECTS, starter
@@ -27,33 +29,48 @@ SINGLE_TASKS = {
 """Row of [Hu24] Table 4 → mixture of the model that is trained for it alone."""
 
 STAGES = (
-    Stage(name="pretrain", images=2_048, ratios=PRETRAIN),
-    Stage(name="retrieval", images=8_192, ratios={"retrieval": 0.5, "reproduce": 0.5}),
-    Stage(name="layouts", images=10_240, ratios=LAYOUTS),
-    Stage(name="subjects", images=6_144, ratios=SUBJECTS),
-    Stage(name="instruct", images=14_336, ratios=PAPER_RATIOS),
+    Stage(name="pretrain", images=2_816, ratios=PRETRAIN),
+    Stage(name="retrieval", images=11_456, ratios={"retrieval": 0.5, "reproduce": 0.5}),
+    Stage(name="layouts", images=14_336, ratios=LAYOUTS),
+    Stage(name="subjects", images=8_576, ratios=SUBJECTS),
+    Stage(name="instruct", images=20_032, ratios=PAPER_RATIOS),
 )
-"""Those of `starter`, 40,960 images in all."""
+"""Those of `starter`, 57,216 images in all."""
+
+SMALL: dict[str, Any] = {
+    "concepts": 24,
+    "people": 10,
+    "places": 0,
+    "turned": 0,
+    "tinted": 0,
+    "channels": (32, 96),
+    "batch_size": 16,
+    "noises": 4,
+    "sheet_every": 0,
+}
+"""What differs from the starter: the world of the suites of few concepts, and a network of 2.4M
+parameters that takes many small steps (docs/log.md)."""
 
 VARIANTS = (
     "instruct",
     "multi_task",
     "no_retrieval",
     "stage_1",
+    "masked_edit",
     *(f"single-{row}" for row in SINGLE_TASKS),
 )
 
 
 def claims(arm: str) -> TrainConfig:
-    """An arm: what is trained so, every other setting being the starter's.
+    """An arm: what is trained so, every other setting being the starter's or of `SMALL`.
 
-    All but ``stage_1``, which ends where stage 2 would begin, see as many images, and their rate
-    falls to 0 over the same last third. The two arms of the claim on masked editing are the recipe
-    ``masked_edit`` with `init` of ``instruct`` and of ``stage_1`` (runs/claims.sh).
+    All but two see as many images, and their rate falls to 0 over the same last third. ``stage_1``
+    ends where stage 2 would begin. ``masked_edit`` fine-tunes what `init` names, here the starter:
+    the claim on masked editing compares it from ``instruct`` and from ``stage_1`` (runs/claims.sh).
     """
-    usual = replace(
-        starter(), stages=STAGES, decay_after=0, cooldown=STAGES[-1].images, sheet_every=0
-    )
+    if arm == "masked_edit":
+        return replace(masked_edit(), **SMALL, name=f"claims-{arm}", out=f"out/claims/{arm}")
+    usual = replace(starter(), **SMALL, stages=STAGES, decay_after=0, cooldown=STAGES[-1].images)
     if arm == "multi_task":
         usual = replace(usual, instruction=False)
     elif arm == "no_retrieval":

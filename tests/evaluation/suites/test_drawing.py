@@ -32,15 +32,19 @@ def test_the_starter_still_trains_on_what_the_suites_call_seen():
     assert vocabularies.seen().variety == words.variety
     # Faces are there where Node.js is.
     assert {face.person for face in vocabularies.seen().faces} == {f.person for f in words.faces}
+    few, words = vocabularies.few_concepts(), recipe_vocabulary(recipe("claims-instruct"))
+    assert few.pairs == words.pairs and few.variety == words.variety
+    assert {face.person for face in few.faces} == {face.person for face in words.faces}
+    assert set(few.pairs) <= set(vocabularies.seen().pairs)
     unseen = vocabularies.with_unseen_style()
-    assert len(unseen.concepts_of("openmoji")) == len(words.concepts) == 400
+    assert len(unseen.concepts_of("openmoji")) == len(vocabularies.seen().concepts) == 400
 
 
 def test_drawn_again_the_cases_are_the_same(monkeypatch):
     name, number = "editing", 2
     row = replace(SUITES[name][number], count=6)
     few = {**SUITES, name: (*SUITES[name][:0], row)}
-    monkeypatch.setattr(drawing, "SUITES", few)
+    monkeypatch.setattr(drawing, "EVERY_SUITE", few)
     monkeypatch.setattr(drawing, "row_seed", lambda name, _: drawing.SUITE_SEED
                         + 1000 * list(SUITES).index(name) + number)  # fmt: skip
     drawn = drawing.draw_suite(name)

@@ -18,7 +18,7 @@ from instruct_imagen.data.world.sources import STYLES, WorldUnavailable
 from instruct_imagen.data.world.vocabulary import Vocabulary
 from instruct_imagen.evaluation.case import EvaluationError
 from instruct_imagen.evaluation.suites import world
-from instruct_imagen.evaluation.suites.composition import SUITES
+from instruct_imagen.evaluation.suites.composition import EVERY_SUITE, SUITES
 from instruct_imagen.evaluation.suites.drawing import SUITE_SEED, row_seed
 from instruct_imagen.evaluation.suites.fidelity import differ
 from instruct_imagen.evaluation.suites.storage import to_line
@@ -54,7 +54,7 @@ def test_counts_are_those_of_the_paper():
         assert dict(Counter(one.group for one in world.world_suite(name).stored)) == groups
 
 
-@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize("name", EVERY_SUITE)
 def test_cases_are_distinct_and_whole(name):
     suite = world.world_suite(name)
     assert dict(Counter(one.group for one in suite.stored)) == dict(suite.groups)
@@ -69,7 +69,7 @@ def test_cases_are_distinct_and_whole(name):
         assert 0 <= one.seed < 2**31
 
 
-@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize("name", EVERY_SUITE)
 def test_only_the_unseen_has_what_training_never_shows(name):
     held = holdout()
     for one in world.world_suite(name).stored:
@@ -95,6 +95,10 @@ def test_zero_shot_is_what_training_holds_out_and_in_domain_is_not():
         assert combination_of(one.example) == COMBINATIONS[one.group]
     for one in world.world_suite("many").stored:
         assert combination_of(one.example) == "triples"
+    for one in world.world_suite("few_in_domain").stored:
+        assert combination_of(one.example) is None
+    for one in world.world_suite("few_zero_shot").stored:
+        assert combination_of(one.example) == COMBINATIONS[one.group]
 
 
 def test_many_conditions_have_as_many_references_as_their_group_says():
@@ -157,14 +161,14 @@ def test_edits_that_change_nothing_have_their_source_as_target_and_as_only_condi
 
 
 def test_no_training_seed_reaches_those_of_the_suites():
-    seeds = [row_seed(name, n) for name, rows in SUITES.items() for n in range(len(rows))]
+    seeds = [row_seed(name, n) for name, rows in EVERY_SUITE.items() for n in range(len(rows))]
     assert len(set(seeds)) == len(seeds)
     # A training draws its stages with 16 · seed + stage; sheets with CASE_SEED + less than 2³².
     assert min(seeds) == SUITE_SEED > 16 * (2**36 - 1) + 15
 
 
 def test_a_default_training_does_not_draw_their_targets():
-    targets = {one.example.target for name in SUITES for one in world.world_suite(name).stored}
+    targets = {one.example.target for name in EVERY_SUITE for one in world.world_suite(name).stored}
     mixture = Mixture(all_tasks(), PAPER_RATIOS, _some_words(), 4)
     assert not targets & {one.target for one in mixture.examples(0, 400)}
 

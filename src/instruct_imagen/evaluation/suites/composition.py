@@ -11,7 +11,7 @@ from typing import Literal
 
 VERSION = 1
 
-World = Literal["seen", "unseen concepts", "unseen style"]
+World = Literal["seen", "unseen concepts", "unseen style", "few concepts"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,3 +93,32 @@ SUITES: Mapping[str, tuple[Row, ...]] = {
     ),
 }
 """Suite → its rows, in the order of the table."""
+
+FEW_EACH = 60
+
+
+def _few(**tasks: tuple[str, ...]) -> tuple[Row, ...]:
+    return tuple(
+        Row(group=group, count=FEW_EACH, makers=tasks[group] or (group,), world="few concepts")
+        for group in tasks
+    )
+
+
+FEW_SUITES: Mapping[str, tuple[Row, ...]] = {
+    "few_in_domain": _few(
+        text_to_image=_makers("text_to_image"),
+        depth_to_image=(),
+        mask_to_image=(),
+        edge_to_image=(),
+        styled=(),
+        subject=(),
+        face=_makers("face"),
+        style_transfer=(),
+    ),
+    "few_zero_shot": _few(style_subject=(), multi_subject=(), control_subject=(), control_style=()),
+    "few_editing": _few(masked_edit=()),
+}
+"""Suites of a world with few concepts, in which small budgets show differences: what the claims are
+tested on. ``all`` leaves them out."""
+
+EVERY_SUITE: Mapping[str, tuple[Row, ...]] = {**SUITES, **FEW_SUITES}

@@ -19,7 +19,7 @@ from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.data.world.vocabulary import Vocabulary
 from instruct_imagen.evaluation.cases import CASE_SEED
 from instruct_imagen.evaluation.suites import vocabularies
-from instruct_imagen.evaluation.suites.composition import SUITES, VERSION, Row, World
+from instruct_imagen.evaluation.suites.composition import EVERY_SUITE, VERSION, Row, World
 from instruct_imagen.evaluation.suites.fidelity import styled_fidelity, subject_fidelity
 from instruct_imagen.evaluation.suites.legible import fault
 from instruct_imagen.evaluation.suites.no_op import no_op
@@ -45,8 +45,14 @@ WORLDS: Mapping[World, Callable[[], Vocabulary]] = {
     "seen": vocabularies.seen,
     "unseen concepts": vocabularies.unseen_concepts,
     "unseen style": vocabularies.with_unseen_style,
+    "few concepts": vocabularies.few_concepts,
 }
-UNSEEN_OF: Mapping[World, str] = {"seen": "", "unseen concepts": "concept", "unseen style": "style"}
+UNSEEN_OF: Mapping[World, str] = {
+    "seen": "",
+    "unseen concepts": "concept",
+    "unseen style": "style",
+    "few concepts": "",
+}
 
 _AHEAD = 64  # draws that are looked at together: their sprites are fetched at once
 _MOST_DRAWS = 20_000
@@ -66,7 +72,7 @@ class Drawn:
 
 
 def draw_suite(name: str) -> Drawn:
-    """Draws a suite of `SUITES`.
+    """Draws a suite of `EVERY_SUITE`.
 
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.
@@ -74,7 +80,7 @@ def draw_suite(name: str) -> Drawn:
     found: dict[str, list[tuple[Row, Example]]] = {}
     left_out: Counter[str] = Counter()
     taken: set[tuple[str, Picture]] = set()
-    for number, row in enumerate(SUITES[name]):
+    for number, row in enumerate(EVERY_SUITE[name]):
         draws = _kept_draws(row, row_seed(name, number), taken, left_out)
         for _ in range(row.count):
             for group, example in zip((row.group, row.twin), next(draws), strict=False):
@@ -84,7 +90,7 @@ def draw_suite(name: str) -> Drawn:
 
 def row_seed(name: str, number: int) -> int:
     """The seed of the scenes of a row of a suite."""
-    return SUITE_SEED + 1000 * list(SUITES).index(name) + number
+    return SUITE_SEED + 1000 * list(EVERY_SUITE).index(name) + number
 
 
 def _cases(name: str, found: Mapping[str, list[tuple[Row, Example]]]) -> Iterator[StoredCase]:

@@ -14,15 +14,14 @@ from instruct_imagen.data.world.holdout import HOLDOUT_SHA256
 from instruct_imagen.data.world.sources import read_sets
 from instruct_imagen.data.world.vocabulary import Vocabulary
 from instruct_imagen.evaluation.case import EvaluationError
-from instruct_imagen.evaluation.suites import vocabularies
-from instruct_imagen.evaluation.suites.composition import SUITES, VERSION
-from instruct_imagen.evaluation.suites.drawing import SUITE_SEED, Drawn, draw_suite
+from instruct_imagen.evaluation.suites.composition import EVERY_SUITE, VERSION
+from instruct_imagen.evaluation.suites.drawing import SUITE_SEED, WORLDS, Drawn, draw_suite
 from instruct_imagen.evaluation.suites.storage import to_lines
 from instruct_imagen.evaluation.suites.world import MANIFEST
 
 
 def freeze(
-    folder: Path, *, names: Sequence[str] = tuple(SUITES), tell: Callable[[str], None] = print
+    folder: Path, *, names: Sequence[str] = tuple(EVERY_SUITE), tell: Callable[[str], None] = print
 ) -> Path:
     """Draws suites and writes ``<suite>.jsonl.gz`` and ``manifest.json``.
 
@@ -30,7 +29,7 @@ def freeze(
 
     Args:
         folder: Must have no such files yet.
-        names: Some of `SUITES`.
+        names: Some of `EVERY_SUITE`.
         tell: Gets a line for each suite.
 
     Returns:
@@ -78,11 +77,7 @@ def _entry(drawn: Drawn, lines: bytes) -> dict[str, Any]:
 
 def made_of() -> Mapping[str, Any]:
     """Seeds, worlds and artwork that the suites are drawn from."""
-    worlds = {
-        "seen": vocabularies.seen(),
-        "unseen concepts": vocabularies.unseen_concepts(),
-        "unseen style": vocabularies.with_unseen_style(),
-    }
+    worlds = {name: vocabulary() for name, vocabulary in WORLDS.items()}
     return {
         "seed": SUITE_SEED,
         "holdout": HOLDOUT_SHA256,

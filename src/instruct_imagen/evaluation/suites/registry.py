@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from instruct_imagen.evaluation.suites.base import Suite
+from instruct_imagen.evaluation.suites.composition import SUITES
 from instruct_imagen.evaluation.suites.folder import SUITE_FILE, FolderSuite
 from instruct_imagen.evaluation.suites.world import ALL, frozen_manifest, world_suite
 
 
 def suite_names() -> tuple[str, ...]:
-    """The frozen suites of the starter world, without `ALL`, which stands for all of them."""
+    """The frozen suites of the starter world, without `ALL`."""
     return tuple(frozen_manifest()["suites"])
+
+
+def names_of_all() -> tuple[str, ...]:
+    """The suites that `ALL` stands for: not those of few concepts."""
+    return tuple(SUITES)
 
 
 def open_suite(name: str) -> Suite:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from instruct_imagen.data.world.faces import heldout_faces
 from instruct_imagen.data.world.holdout import holdout
-from instruct_imagen.data.world.variety import Variety
+from instruct_imagen.data.world.variety import PLAIN, Variety
 from instruct_imagen.data.world.vocabulary import (
     CATEGORIES,
     Vocabulary,
@@ -22,6 +22,7 @@ from instruct_imagen.data.world.vocabulary import (
 
 VARIETY = Variety(most_assets=2, places=0.25, turned=0.1, tinted=0.1)
 CONCEPTS, MIN_STYLES, PEOPLE = 400, 8, 100
+FEW_CONCEPTS, FEW_PEOPLE = 24, 10
 KINDS = tuple(name for name in CATEGORIES if name != "People & Body")
 """Categories of concepts, seen and unseen."""
 
@@ -29,14 +30,23 @@ KINDS = tuple(name for name in CATEGORIES if name != "People & Body")
 @lru_cache(maxsize=1)
 def seen() -> Vocabulary:
     """What a training of the starter draws: concepts, styles and people."""
-    found = training_vocabulary(
+    return replace(_of_training(CONCEPTS, PEOPLE), variety=VARIETY)
+
+
+@lru_cache(maxsize=1)
+def few_concepts() -> Vocabulary:
+    """What the arms of the claims draw (`recipes.claims`): part of `seen`, on plain colours."""
+    return replace(_of_training(FEW_CONCEPTS, FEW_PEOPLE), variety=PLAIN)
+
+
+def _of_training(concepts: int, people: int) -> Vocabulary:
+    return training_vocabulary(
         min_styles=MIN_STYLES,
         categories=KINDS,
-        limit=CONCEPTS,
+        limit=concepts,
         sources=("emoji", "faces"),
-        people=PEOPLE,
+        people=people,
     )
-    return replace(found, variety=VARIETY)
 
 
 @lru_cache(maxsize=1)
