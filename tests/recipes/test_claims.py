@@ -4,7 +4,7 @@ import pytest
 
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.recipes import recipe
-from instruct_imagen.recipes.claims import SINGLE_TASKS, VARIANTS
+from instruct_imagen.recipes.claims import SINGLE_TASKS, SMALL, VARIANTS
 
 EQUAL = [arm for arm in VARIANTS if arm not in ("instruct", "stage_1", "masked_edit")]
 
@@ -29,10 +29,10 @@ def test_arms_see_as_many_images_and_differ_in_what_they_are_named_for_alone(arm
 def test_only_no_retrieval_and_single_tasks_leave_out_stage_1():
     without = {
         arm
-        for arm in VARIANTS
+        for arm in ("instruct", "stage_1", *EQUAL)
         if not any(s.name == "retrieval" and s.images for s in recipe(f"claims-{arm}").stages)
     }
-    assert without == {"no_retrieval", "masked_edit", *(f"single-{row}" for row in SINGLE_TASKS)}
+    assert without == {"no_retrieval", *(f"single-{row}" for row in SINGLE_TASKS)}
 
 
 def test_stage_1_is_the_beginning_of_instruct():
@@ -40,6 +40,14 @@ def test_stage_1_is_the_beginning_of_instruct():
     seen = [stage for stage in found.stages if stage.images]
     assert seen == list(usual.stages[: len(seen)])
     assert [stage.name for stage in seen] == ["pretrain", "retrieval"]
+
+
+def test_the_fine_tuned_arm_has_the_world_and_network_of_those_that_it_begins_with():
+    usual, found = recipe("claims-instruct"), recipe("claims-masked_edit")
+    assert {name: getattr(found, name) for name in SMALL} == dict(SMALL)
+    assert {name: getattr(usual, name) for name in SMALL} == dict(SMALL)
+    assert [set(stage.ratios) for stage in found.stages] == [{"masked_edit"}]
+    assert found.init.endswith("instruct/model")
 
 
 def test_the_single_tasks_are_those_of_the_mixture():

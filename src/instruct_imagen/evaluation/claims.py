@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from instruct_imagen.evaluation.case import EvaluationError
 from instruct_imagen.evaluation.report.paper import AVERAGES, IN_DOMAIN, MASKED_EDIT, ZERO_SHOT
 from instruct_imagen.evaluation.report.results import Results, Scored, read_results
-from instruct_imagen.evaluation.report.tables import without_nan
+from instruct_imagen.evaluation.report.tables import MEASURES, without_nan
 from instruct_imagen.evaluation.statistics import Comparison, Estimate, compare, group_average
 
 SINGLE = "single-{group}"
@@ -25,16 +25,8 @@ SINGLE = "single-{group}"
 TUNED, STAGE_1 = "Instruct-Imagen, fine-tuned", "stage-1 model, fine-tuned"
 
 
-class Measured(NamedTuple):
-    """Of an image: O, whether all conditions are wholly met (Table 2), and SC."""
-
-    overall: float
-    accuracy: float
-    consistency: float
-
-
-Measure = Literal["overall", "accuracy", "consistency"]
-"""A field of `Measured`."""
+Measure = Literal["overall", "accuracy", "sc"]
+"""One of `report.tables.MEASURES`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +111,13 @@ _OF_O = (
 )  # fmt: skip
 
 
-def _in_consistency(claim: Claim) -> Claim:
+def _in_sc(claim: Claim) -> Claim:
     """The same of SC: images that are all badly drawn have an O of 0 whatever they are of."""
-    return replace(claim, title=f"{claim.title} (SC)", measure="consistency", paper=None)
+    return replace(claim, title=f"{claim.title} (SC)", measure="sc", paper=None)
 
 
 CLAIMS = (
-    *(one for claim in _OF_O for one in (claim, _in_consistency(claim))),
+    *(one for claim in _OF_O for one in (claim, _in_sc(claim))),
     _masked("accuracy", "accuracy"),
 )
 """What a reproduction must show ([Hu24] Tables 2 to 4)."""
@@ -159,8 +151,8 @@ class Finding:
         return dict(without_nan(asdict(self)))
 
 
-Scores = Mapping[tuple[str, str, str], Mapping[str, Measured]]
-"""(arm, suite, group) → case → what was measured."""
+Scores = Mapping[tuple[str, str, str], Mapping[str, Mapping[str, float]]]
+"""(arm, suite, group) → case → measure → value."""
 
 
 def read_claims(folder: Path, judge: str | None = None) -> dict[str, Scores]:
@@ -199,15 +191,15 @@ def _check_cases(seeds: Mapping[str, Scores], folder: Path) -> None:
 
 
 def _scores(results: Results, path: Path) -> Scores:
-    table: dict[tuple[str, str, str], dict[str, Measured]] = {}
+    table: dict[tuple[str, str, str], dict[str, Mapping[str, float]]] = {}
     for one in results.scored:
         key = arm_of(results, one), one.suite, one.case.group
-        judged, row = one.judgement, table.setdefault(key, {})
+        row = table.setdefault(key, {})
         if one.case.id in row:
             raise EvaluationError(
                 f"{path}: {key[0]} was evaluated in two settings: move the folder of one away"
             )
-        row[one.case.id] = Measured(judged.overall, float(judged.sc == 1), judged.sc)
+        row[one.case.id] = {name: of(one) for name, of in MEASURES.items()}
     return table
 
 
@@ -266,8 +258,7 @@ def _pairs(claim: Claim, scores: Scores) -> dict[str, tuple[np.ndarray, np.ndarr
         if not cases or cases != sorted(other):
             return None
         found[group] = tuple(
-            np.array([getattr(values[case], claim.measure) for case in cases])
-            for values in (one, other)
+            np.array([values[case][claim.measure] for case in cases]) for values in (one, other)
         )
     return found
 

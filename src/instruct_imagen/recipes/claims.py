@@ -6,6 +6,7 @@ instruct-imagen train claims-instruct
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +38,7 @@ STAGES = (
 )
 """Those of `starter`, 57,216 images in all."""
 
-SMALL: dict[str, Any] = {
+SMALL: Mapping[str, Any] = {
     "concepts": 24,
     "people": 10,
     "places": 0,
@@ -65,11 +66,13 @@ def claims(arm: str) -> TrainConfig:
     """An arm: what is trained so, every other setting being the starter's or of `SMALL`.
 
     All but two see as many images, and their rate falls to 0 over the same last third. ``stage_1``
-    ends where stage 2 would begin. ``masked_edit`` fine-tunes what `init` names, here the starter:
-    the claim on masked editing compares it from ``instruct`` and from ``stage_1`` (runs/claims.sh).
+    ends where stage 2 would begin. ``masked_edit`` fine-tunes what `init` names, here the first arm
+    where runs/claims.sh puts it: the claim compares that with the same from ``stage_1``.
     """
     if arm == "masked_edit":
-        return replace(masked_edit(), **SMALL, name=f"claims-{arm}", out=f"out/claims/{arm}")
+        init = "out/claims/seed0/instruct/model"
+        usual = replace(masked_edit(), **SMALL, init=init)
+        return replace(usual, name=f"claims-{arm}", out=f"out/claims/{arm}")
     usual = replace(starter(), **SMALL, stages=STAGES, decay_after=0, cooldown=STAGES[-1].images)
     if arm == "multi_task":
         usual = replace(usual, instruction=False)

@@ -17,7 +17,7 @@ from instruct_imagen.data.example import (
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.fallback import fallback_atlas
 from instruct_imagen.evaluation.suites import drawing, vocabularies
-from instruct_imagen.evaluation.suites.composition import SUITES
+from instruct_imagen.evaluation.suites.composition import EVERY_SUITE
 from instruct_imagen.evaluation.suites.legible import fault
 from instruct_imagen.evaluation.suites.world import frozen_manifest, world_suite
 from instruct_imagen.recipes import recipe
@@ -40,13 +40,13 @@ def test_the_starter_still_trains_on_what_the_suites_call_seen():
     assert len(unseen.concepts_of("openmoji")) == len(vocabularies.seen().concepts) == 400
 
 
-def test_drawn_again_the_cases_are_the_same(monkeypatch):
-    name, number = "editing", 2
-    row = replace(SUITES[name][number], count=6)
-    few = {**SUITES, name: (*SUITES[name][:0], row)}
+@pytest.mark.parametrize(("name", "number"), [("editing", 2), ("few_zero_shot", 0)])
+def test_drawn_again_the_cases_are_the_same(monkeypatch, name, number):
+    row = replace(EVERY_SUITE[name][number], count=6)
+    few = {**EVERY_SUITE, name: (row,)}
     monkeypatch.setattr(drawing, "EVERY_SUITE", few)
     monkeypatch.setattr(drawing, "row_seed", lambda name, _: drawing.SUITE_SEED
-                        + 1000 * list(SUITES).index(name) + number)  # fmt: skip
+                        + 1000 * list(EVERY_SUITE).index(name) + number)  # fmt: skip
     drawn = drawing.draw_suite(name)
     frozen = [one for one in world_suite(name).stored if one.group == row.group]
     assert drawn.cases == tuple(frozen[:6])

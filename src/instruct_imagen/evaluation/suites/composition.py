@@ -55,16 +55,17 @@ _SHOWN_CONCEPT = (
 
 
 def _makers(group: str) -> tuple[str, ...]:
-    """Tasks of a group of the suite of the unseen."""
+    """Tasks of a group."""
     return {
         "text_to_image": ("text_to_image", "text_to_image_art"),
         "face": ("face", "face_hq"),
     }.get(group, (group,))
 
 
-def _unseen(world: World, groups: tuple[str, ...]) -> tuple[Row, ...]:
+def _of_world(world: World, count: int, *groups: str) -> tuple[Row, ...]:
+    """As many cases of each group."""
     return tuple(
-        Row(group=group, count=UNSEEN_EACH, makers=_makers(group), world=world) for group in groups
+        Row(group=group, count=count, makers=_makers(group), world=world) for group in groups
     )
 
 
@@ -84,8 +85,8 @@ SUITES: Mapping[str, tuple[Row, ...]] = {
     ),
     "editing": _rows(instruction_edit=100, masked_edit=100, no_op=50),
     "unseen": (
-        *_unseen("unseen concepts", _SHOWN_CONCEPT),
-        *_unseen("unseen style", _SHOWN_STYLE),
+        *_of_world("unseen concepts", UNSEEN_EACH, *_SHOWN_CONCEPT),
+        *_of_world("unseen style", UNSEEN_EACH, *_SHOWN_STYLE),
     ),
     "text_fidelity": tuple(
         Row(group=name, count=50, makers=(f"{name}_fidelity",), twin=f"{name}_without_references")
@@ -97,26 +98,13 @@ SUITES: Mapping[str, tuple[Row, ...]] = {
 FEW_EACH = 60
 
 
-def _few(**tasks: tuple[str, ...]) -> tuple[Row, ...]:
-    return tuple(
-        Row(group=group, count=FEW_EACH, makers=tasks[group] or (group,), world="few concepts")
-        for group in tasks
-    )
-
-
 FEW_SUITES: Mapping[str, tuple[Row, ...]] = {
-    "few_in_domain": _few(
-        text_to_image=_makers("text_to_image"),
-        depth_to_image=(),
-        mask_to_image=(),
-        edge_to_image=(),
-        styled=(),
-        subject=(),
-        face=_makers("face"),
-        style_transfer=(),
-    ),
-    "few_zero_shot": _few(style_subject=(), multi_subject=(), control_subject=(), control_style=()),
-    "few_editing": _few(masked_edit=()),
+    f"few_{name}": _of_world("few concepts", FEW_EACH, *groups)
+    for name, groups in {
+        "in_domain": tuple(row.group for row in SUITES["in_domain"]),
+        "zero_shot": tuple(row.group for row in SUITES["zero_shot"]),
+        "editing": ("masked_edit",),
+    }.items()
 }
 """Suites of a world with few concepts, in which small budgets show differences: what the claims are
 tested on. ``all`` leaves them out."""

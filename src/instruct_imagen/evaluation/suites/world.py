@@ -22,8 +22,8 @@ from instruct_imagen.evaluation.suites.world_cases import sprites_of, world_case
 MANIFEST_SHA256: Mapping[int, str] = {
     1: "4a0518884ff5fa11c4ce2a7a076b17f91fc6d0260b3c184777c127dfbbaf925c",
 }
-"""Version → of its ``manifest.json``, which has the hashes of all suites. Changed cases are a new
-version of the suites, never an edit."""
+"""Version → of its ``manifest.json``, which has the hashes of all suites. Suites may be
+added to it; changed cases are a new version of the suites, never an edit."""
 
 MANIFEST = "manifest.json"
 ALL = "all"
