@@ -21,13 +21,17 @@ TITLES = {
 }  # fmt: skip
 
 
-def drawn(folder):
+FACES = {"face", "face_hq"}
+"""Titles that our own few drawings have nothing for."""
+
+
+def drawn(folder, titles):
     pipeline = load_pipeline("starter")
     pipeline.set_progress_bar_config(disable=True)
     sheet, note = demo.run_demo(pipeline, folder, steps=1, images=1)
-    assert Image.open(sheet).size[1] > len(TITLES) * 128
-    assert {path.stem for path in folder.glob("*.png")} == TITLES | {"sheet"}
-    for title in TITLES:
+    assert Image.open(sheet).size[1] > len(titles) * 128
+    assert {path.stem for path in folder.glob("*.png")} == titles | {"sheet"}
+    for title in titles:
         assert Image.open(folder / f"{title}.png").size == (pipeline.size,) * 2
         stored = json.loads((folder / title / "instruction.json").read_text())
         for reference in stored["references"]:
@@ -36,7 +40,7 @@ def drawn(folder):
 
 
 def test_it_draws_an_instruction_of_each_task(tmp_path):
-    assert drawn(tmp_path) == ""
+    assert drawn(tmp_path, TITLES | FACES) == ""
 
 
 def test_without_the_artwork_it_draws_from_our_own_drawings_and_says_so(tmp_path, monkeypatch):
@@ -44,7 +48,7 @@ def test_without_the_artwork_it_draws_from_our_own_drawings_and_says_so(tmp_path
         raise WorldUnavailable("npm is not there: install Node.js")
 
     monkeypatch.setattr(demo, "demo_cases", unavailable)
-    note = drawn(tmp_path)
+    note = drawn(tmp_path, TITLES)
     assert "drawings of our own" in note
     assert "install Node.js" in note
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,12 @@ from PIL import Image, ImageDraw
 from instruct_imagen.data.example import LINE_KINDS, Example, Picture
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
-from instruct_imagen.data.world.sources import FIRST_STYLES, WorldUnavailable
-from instruct_imagen.data.world.variety import PLAIN
+from instruct_imagen.data.world.sources import WorldUnavailable
 from instruct_imagen.evaluation.cases import fixed_examples, to_instruction
 from instruct_imagen.images import load_image, save_png
 from instruct_imagen.instruction import Instruction
 from instruct_imagen.pipeline import InstructImagenPipeline
-from instruct_imagen.recipes import override, recipe
+from instruct_imagen.recipes import recipe
 from instruct_imagen.training.build import recipe_vocabulary
 
 REFERENCE_SIZE = 128
@@ -35,9 +33,7 @@ def demo_cases() -> tuple[list[tuple[str, Example]], Atlas]:
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.
     """
-    # What the shipped weights have seen: no faces, no places, nothing turned or coloured anew.
-    config = override(recipe("starter"), ["sources=emoji"])
-    vocabulary = replace(recipe_vocabulary(config, FIRST_STYLES), variety=PLAIN)
+    vocabulary = recipe_vocabulary(recipe("starter"))
     cases = [(title, row[0]) for title, row in fixed_examples(vocabulary, each=1)]
     pictures = [
         picture

@@ -11,7 +11,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Declares the command."""
     own = commands.add_parser(
         "demo",
-        help="draw ten instructions",
+        help="draw twelve instructions",
         description="Draws an instruction of most tasks, and one that combines style and subject.",
     )
     own.add_argument("--out", type=Path, default=Path("out/demo"), help="folder (out/demo)")

@@ -183,7 +183,7 @@ def recipe_vocabulary(config: TrainConfig, styles: Sequence[str] = STYLES) -> Vo
 
     Args:
         config: The recipe.
-        styles: Of the emoji; `FIRST_STYLES` for those that the shipped weights know.
+        styles: Of the emoji; `FIRST_STYLES` for those that the first weights were trained on.
 
     Raises:
         WorldUnavailable: The artwork is not installed and cannot be.

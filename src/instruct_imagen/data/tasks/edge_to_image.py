@@ -20,7 +20,7 @@ and users have them.
 DILATED_ONCE, DILATED_TWICE = 0.15, 0.1
 """Shares of edge maps whose lines are wider by one or two pixels of 32; the rest is not dilated.
 
-So 52.5% of all are of the image and not dilated, which is what the shipped weights were trained on.
+So 52.5% of all are of the image and not dilated, which is what the first weights were trained on.
 """
 
 

@@ -37,7 +37,7 @@ FIRST_STYLES: tuple[str, ...] = (
     "emojione-monotone",
     "fxemoji",
 )
-"""The ten sets that the hold-out was drawn from, and that the shipped weights know."""
+"""The ten sets that the hold-out was drawn from, and that the first weights were trained on."""
 
 STYLES: tuple[str, ...] = (*FIRST_STYLES, "fluent-emoji")
 """The eleven sets, each drawn by one group of people in one manner: a style."""

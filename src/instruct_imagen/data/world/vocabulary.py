@@ -194,7 +194,7 @@ def _counted(styles: Iterable[str]) -> int:
     """How widely a concept is drawn, by which concepts are chosen and ranked.
 
     Only the first ten sets count: a further one adds drawings to the concepts that we have, and
-    does not change which they are. The shipped weights know those that the ten sets chose.
+    does not change which they are. The first weights know those that the ten sets chose.
     """
     return sum(style in FIRST_STYLES for style in styles)
 
@@ -231,7 +231,7 @@ def training_vocabulary(
         sources: Names of `SOURCES`, with ``emoji``. What is not installed is left out, with a line
             on stderr. Pairs of other sources come after the emoji's, whatever the settings above.
         people: So many people of each style of faces; None for all.
-        styles: Of the emoji: `FIRST_STYLES` for the world of the shipped weights.
+        styles: Of the emoji: `FIRST_STYLES` for the world of the first weights.
         sets: The emoji; None reads (and if need be installs) them.
 
     Raises:
