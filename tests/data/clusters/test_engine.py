@@ -21,8 +21,16 @@ ROOT = Path(__file__).parents[3]
 def run_steps(source: Path, folder: Path, parts: list[str], **environment: str) -> None:
     """The step by two processes, in a process of its own."""
     subprocess.run(
-        [sys.executable, "-m", "tests.data.clusters.steps", str(source), str(folder), "0", "2"]
-        + parts,
+        [
+            sys.executable,
+            "-m",
+            "tests.data.clusters.steps",
+            str(source),
+            str(folder),
+            "0",
+            "2",
+            *parts,
+        ],
         check=True,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **environment},

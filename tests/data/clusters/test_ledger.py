@@ -103,7 +103,7 @@ def test_what_belongs_to_no_part_goes(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(ClusterError, match="cannot write to .*name a folder"):
+    with pytest.raises(ClusterError, match=r"cannot write to .*name a folder"):
         StepFolder(tmp_path / "step", {})
 
 
