@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -55,6 +54,10 @@ class ModelQuality:
                 f"quality: size={self.size} and batch_size={self.batch_size} must be 1 or more, "
                 f"std={self.std} above 0"
             )
+
+    def __getstate__(self) -> dict[str, object]:
+        """For other processes, without the network."""
+        return {name: value for name, value in vars(self).items() if name != "_network"}
 
     @property
     def fingerprint(self) -> str:
@@ -152,7 +155,8 @@ class ModelQuality:
         def run(views: Sequence[Image.Image]) -> np.ndarray:
             given = loaded.processor(images=list(views), return_tensors="pt")
             with torch.inference_mode():
-                return loaded.network(**given.to(loaded.network.device)).logits.float().cpu().numpy()
+                outputs = loaded.network(**given.to(loaded.network.device))
+            return outputs.logits.float().cpu().numpy()
 
         return run, loaded.weights
 
