@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -318,6 +319,12 @@ class Corpus(ABC, Generic[R]):
         Raises:
             EntryError: It cannot be read.
         """
+
+    def read_as(self, reading: Reading) -> Corpus[R]:
+        """The same, read otherwise; its entries are not looked for again."""
+        other = copy(self)
+        other.reading = reading
+        return other
 
     @property
     def size(self) -> int | None:

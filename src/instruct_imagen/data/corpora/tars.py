@@ -21,15 +21,15 @@ class Sample:
     Attributes:
         place: ``"00000/000000017"``: its tar and its name in it.
         files: Their contents by extension in lower case, without the dot.
-        tar: Its tar, relative to the folder of the corpus.
+        tar: Its tar, relative to the folder of the corpus; empty elsewhere.
         offsets: Where in the tar the contents begin, by extension; of those that lie there in
             one piece.
     """
 
     place: str
     files: Mapping[str, bytes]
-    tar: str
-    offsets: Mapping[str, int]
+    tar: str = ""
+    offsets: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
