@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from instruct_imagen.data.clusters.engine import PartFunction, run_parts
-from instruct_imagen.data.clusters.errors import ClusterError
 from instruct_imagen.data.clusters.ledger import StepFolder
+from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.shards.layout import sha256_of
 
 

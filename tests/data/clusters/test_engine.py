@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from instruct_imagen.data.clusters.engine import first_of_each, run_parts
-from instruct_imagen.data.clusters.errors import ClusterError
+from instruct_imagen.data.clusters.rows import ClusterError
 from tests.data.clusters.steps import Squares, content, write_source
 
 ROOT = Path(__file__).parents[3]

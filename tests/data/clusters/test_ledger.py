@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from instruct_imagen.data.clusters.errors import ClusterError
 from instruct_imagen.data.clusters.ledger import NOTED, PartRecord, StepFolder, total
+from instruct_imagen.data.clusters.rows import ClusterError
 from tests.data.clusters.steps import Squares, content, write_source
 
 KILLS = 20

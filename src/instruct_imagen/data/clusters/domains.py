@@ -8,7 +8,6 @@ several domains alike, or to none, is "other".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from instruct_imagen.data.clusters.errors import ClusterError
+from instruct_imagen.data.clusters.rows import ClusterError
 
 PartFunction = Callable[[str], None]
 """Makes the part of a name: reads its inputs, writes its files and its manifest."""

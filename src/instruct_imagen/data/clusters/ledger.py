@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from instruct_imagen.data.clusters.errors import ClusterError
+from instruct_imagen.data.clusters.rows import LINES, ClusterError, Tally
 from instruct_imagen.data.shards.layout import (
     DRAFTS,
     draft_of,
@@ -80,6 +80,13 @@ class Draft:
         self.counts[what] = self.counts.get(what, 0) + number
         if note is not None and len(kept := self.notes.setdefault(what, [])) < NOTED:
             kept.append(note)
+
+    def tally(self, tally: Tally) -> None:
+        """Counts what a step left out; its lines, which name their reasons, are kept together."""
+        for what, number in tally.counts.items():
+            self.count(what, number)
+        if tally.lines:
+            self.notes["left out"] = list(tally.lines[:LINES])
 
 
 class StepFolder:
