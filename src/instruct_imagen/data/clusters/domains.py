@@ -124,8 +124,8 @@ class DomainSettings:
     """
 
     domains: tuple[Domain, ...] = DOMAINS
-    min_share: float = 0.2
-    min_lead: float = 0.02
+    min_share: float = 0.25
+    min_lead: float = 0.05
 
     def __post_init__(self) -> None:
         names = [one.name for one in self.domains]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,7 +167,3 @@ def _keep(store: VectorStore | None, fingerprint: str, made: dict[str, np.ndarra
 
 def _stacked(vectors: list[np.ndarray], width: int) -> np.ndarray:
     return np.stack(vectors) if vectors else np.empty((0, width), np.float16)
-
-
-Embedder = Callable[[Sequence[Row], Loader], Embedded]
-"""`embed_part` with its encoders, as an engine passes it on."""
