@@ -16,6 +16,7 @@ from itertools import combinations
 import numpy as np
 
 from .by_concept import CLUSTER_SIZE
+from .rows import ClusterError
 from .union_find import UnionFind
 
 KEPT = "in a cluster"
@@ -28,7 +29,7 @@ REASONS = (
 """What became of a pair, by the numbers of `Cut.fates`."""
 
 
-class CutError(ValueError):
+class CutError(ClusterError):
     """Candidates that no clusters can be cut from; one line with cause and cure."""
 
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from .aligned import compare
 from .hashes import hash_pairs, unique_pairs
+from .rows import ClusterError
 
 
-class DuplicateError(ValueError):
+class DuplicateError(ClusterError):
     """Pairs or thresholds that cannot be used; one line with cause and cure."""
 
 

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .rows import ClusterError
+
 BLOCK = 4096
 """Rows that are read, or compared, at a time; 4,096 of 768 dimensions are 12.6 MB as float32."""
 
 _DTYPES = (np.float16, np.float32, np.float64)
 
 
-class NeighbourError(ValueError):
+class NeighbourError(ClusterError):
     """Vectors that cannot be compared, or an impossible request; one line with cause and cure."""
 
 
