@@ -11,7 +11,6 @@ from instruct_imagen.data.clusters.embedding import TEXT_WEIGHT
 from instruct_imagen.data.clusters.encoders import (
     ImageEncoder,
     Lite0,
-    PretrainedEncoder,
     WordEncoder,
     fast_dtype,
 )
@@ -19,6 +18,7 @@ from instruct_imagen.data.clusters.filtering import FilterSettings
 from instruct_imagen.data.clusters.near_duplicates import Thresholds
 from instruct_imagen.data.clusters.neighbours import RECALL
 from instruct_imagen.data.clusters.picture_quality import Quality, SimpleQuality
+from instruct_imagen.data.clusters.pretrained_encoders import PretrainedEncoder
 from instruct_imagen.data.clusters.quality_models import ModelQuality
 from instruct_imagen.data.clusters.reading import WebCorpus
 from instruct_imagen.data.clusters.sentences import Sentences

@@ -16,8 +16,8 @@ from instruct_imagen.data.clusters.domains import (
     prompts_of,
     sort_part,
 )
-from instruct_imagen.data.clusters.encoders import PretrainedEncoder
 from instruct_imagen.data.clusters.ledger import Draft
+from instruct_imagen.data.clusters.pretrained_encoders import PretrainedEncoder
 from instruct_imagen.data.clusters.steps.base import Step, write_array
 from instruct_imagen.data.clusters.steps.embed import Embed
 
