@@ -28,11 +28,15 @@ SETTINGS = ClusterSettings(filters=FilterSettings(min_side=48, min_quality=0.2),
 
 
 def drawing(thing: str, number: int) -> Image.Image:
-    """A thing in colours, at a place, of a size and with a pattern of its own."""
+    """A thing in colours, at a place, of a size and before a pattern of its own."""
     rng = np.random.default_rng([THINGS.index(thing), number])
     ground, ink = rng.integers(120, 256, 3), rng.integers(0, 110, 3)
     image = Image.new("RGB", (SIDE, SIDE), tuple(int(one) for one in ground))
     draw = ImageDraw.Draw(image)
+    for _ in range(7):  # what makes it another picture, and not the same in other colours
+        left, top, wide, high = (int(one) for one in rng.integers((0, 0, 6, 6), (60, 60, 26, 26)))
+        shade = tuple(int(one) for one in np.clip(ground + rng.integers(-70, 71, 3), 0, 255))
+        draw.rectangle((left, top, left + wide, top + high), fill=shade)
     x, y = (int(one) for one in rng.integers(24, 40, 2))
     r = int(rng.integers(14, 23))
     colour = tuple(int(one) for one in ink)
