@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instruct_imagen.data.clusters.best import GRID, Best
+from instruct_imagen.data.clusters.cells import CELL
 from instruct_imagen.data.clusters.neighbours import neighbours, plan_search, search, shared
 from instruct_imagen.data.clusters.vectors import NeighbourError, UnitVectors
 
@@ -68,7 +70,7 @@ def test_the_best_do_not_depend_on_how_candidates_are_cut_into_blocks(data: st.D
         data.draw(st.lists(st.integers(-4, 4), min_size=2 * total, max_size=2 * total)), np.float32
     ).reshape(2, total) / np.float32(4)  # fmt: skip
     cuts = sorted(data.draw(st.sets(st.integers(1, total), max_size=4)) | {0, total})
-    blocks = list(zip(cuts, cuts[1:], strict=False))
+    blocks = list(pairwise(cuts))
     best = Best(2, count)
     for start, stop in data.draw(st.permutations(blocks)):
         best.offer(np.arange(2), similarity[:, start:stop], np.arange(start, stop))
@@ -111,7 +113,7 @@ def test_every_vector_is_in_one_cell() -> None:
     assert plan.cells.bounds[0] == 0 and plan.cells.bounds[-1] == 3000
     cells = [plan.cells.of(cell) for cell in range(len(plan.cells))]
     assert all((np.diff(cell) > 0).all() for cell in cells)
-    assert len(cells) == pytest.approx(3000 / 256, rel=0.5)
+    assert len(cells) == pytest.approx(3000 / CELL, rel=0.5)
 
 
 def test_cells_that_miss_too_much_give_way_to_the_exact_search() -> None:

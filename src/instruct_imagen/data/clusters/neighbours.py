@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from .best import Best, similarities
+from .best import Best, filled
 from .cells import Cells, build_cells, inverted, nearest_cells
 from .vectors import BLOCK, NeighbourError, UnitVectors
 
@@ -27,7 +27,7 @@ FEWEST = 20_000
 SAMPLE = 500
 """Rows whose neighbours are looked for exactly, to measure recall."""
 
-PROBES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
+PROBES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Numbers of cells that are tried in turn."""
 
 
@@ -191,11 +191,11 @@ def _exact(vectors: UnitVectors, wanted: np.ndarray, count: int) -> Best:
     best = Best(len(wanted), count)
     for start in range(0, len(wanted), BLOCK):
         places = np.arange(start, min(start + BLOCK, len(wanted)))
-        queries = vectors.rows(wanted[places])
+        queries = vectors.rows(filled(wanted[places]))
         for first in range(0, len(vectors), BLOCK):
             ids = np.arange(first, min(first + BLOCK, len(vectors)))
-            block = similarities(queries, vectors.rows(slice(first, first + BLOCK)))
-            best.offer(places, block, ids, own=wanted[places])
+            block = queries @ vectors.rows(filled(ids)).T
+            best.offer(places, block[: len(places), : len(ids)], ids, own=wanted[places])
     return best
 
 
@@ -219,8 +219,8 @@ def _compare(
 ) -> None:
     for first in range(0, len(members), BLOCK):
         ids = members[first : first + BLOCK]
-        candidates = vectors.rows(ids)
+        candidates = vectors.rows(filled(ids)).T
         for start in range(0, len(queries), BLOCK):
             places = queries[start : start + BLOCK]
-            block = similarities(vectors.rows(wanted[places]), candidates)
-            best.offer(places, block, ids, own=wanted[places])
+            block = vectors.rows(filled(wanted[places])) @ candidates
+            best.offer(places, block[: len(places), : len(ids)], ids, own=wanted[places])
