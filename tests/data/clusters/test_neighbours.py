@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from instruct_imagen.data.clusters.best import GRID, Best
 from instruct_imagen.data.clusters.cells import CELL
-from instruct_imagen.data.clusters.neighbours import neighbours, plan_search, search, shared
+from instruct_imagen.data.clusters.neighbours import Plan, neighbours, plan_search, search, shared
 from instruct_imagen.data.clusters.vectors import NeighbourError, UnitVectors
 
 
@@ -102,6 +102,13 @@ def test_cells_find_what_they_say_and_parts_are_the_whole(tmp_path: Path) -> Non
         assert (np.concatenate([part.ids for part in parts]) == expected.ids).mean() > 0.9999
         close = np.concatenate([part.similarities for part in parts]) - expected.similarities
         assert np.abs(close).max() <= 1.01 / GRID
+        np.savez(tmp_path / "plan.npz", **found.arrays())
+        with np.load(tmp_path / "plan.npz") as arrays:
+            kept = search(Plan.of(mapped, arrays), range(1700, 3400))
+        assert (kept.ids == parts[1].ids).all()
+        assert kept.plan.reason == found.reason and kept.plan.recall == found.recall
+        with pytest.raises(NeighbourError, match="the plan is of 6000 vectors"):
+            Plan.of(vectors[:10], found.arrays())
     again = search(plan_search(mapped, 10, method="cells", seed=3))
     assert (again.ids == whole.ids).all() and (again.similarities == whole.similarities).all()
 

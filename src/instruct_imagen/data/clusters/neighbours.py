@@ -7,7 +7,9 @@ neighbours are also looked for exactly tell how many cells are enough, and wheth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -53,6 +55,35 @@ class Plan:
     recall: float = 1.0
     probes: int = 0
     cells: Cells | None = field(default=None, repr=False)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All but the vectors themselves, to be kept beside them, for example by `np.savez`."""
+        about = {"count": self.count, "method": self.method, "reason": self.reason,
+                 "recall": self.recall, "probes": self.probes}  # fmt: skip
+        kept = {"about": np.array(json.dumps(about)), "scales": self.vectors.scales}
+        if self.cells is not None:
+            kept |= {f"cells.{one.name}": getattr(self.cells, one.name) for one in fields(Cells)}
+        return kept
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Plan:
+        """The plan whose `arrays` these are; `vectors` must be those that it was made for.
+
+        Raises:
+            NeighbourError: The arrays are of other vectors.
+        """
+        scales = arrays["scales"]
+        if np.ndim(vectors) != 2 or len(scales) != len(vectors):
+            raise NeighbourError(
+                f"the plan is of {len(scales)} vectors, not of {np.shape(vectors)}: make a new one"
+            )
+        found = {name: arrays[f"cells.{name}"] for name in (one.name for one in fields(Cells))
+                 if f"cells.{name}" in arrays}  # fmt: skip
+        return cls(
+            vectors=UnitVectors(stored=vectors, scales=scales),
+            cells=Cells(**found) if found else None,
+            **json.loads(str(arrays["about"])),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
