@@ -18,6 +18,7 @@ import json
 import resource
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -106,7 +107,7 @@ def compare(vectors: np.ndarray, plan: Plan) -> dict[str, object]:
         print(f"  {name}: recall {recall:.4f}, built in {took:.1f} s", flush=True)
     rates: dict[str, list[float]] = {name: [] for name in ("ours", *rivals)}
     edges = np.linspace(0, len(vectors), ROUNDS + 1).astype(int).tolist()
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         took = seconds(lambda start=start, stop=stop: search(plan, range(start, stop)))
         rates["ours"].append((stop - start) / took)
         queries = floats[start : start + QUERIES]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instruct_imagen.data.clusters.best import GRID, Best
-from instruct_imagen.data.clusters.neighbours import neighbours, plan_search, search, shared
+from instruct_imagen.data.clusters.cells import CELL
+from instruct_imagen.data.clusters.neighbours import Plan, neighbours, plan_search, search, shared
 from instruct_imagen.data.clusters.vectors import NeighbourError, UnitVectors
 
 
@@ -68,7 +70,7 @@ def test_the_best_do_not_depend_on_how_candidates_are_cut_into_blocks(data: st.D
         data.draw(st.lists(st.integers(-4, 4), min_size=2 * total, max_size=2 * total)), np.float32
     ).reshape(2, total) / np.float32(4)  # fmt: skip
     cuts = sorted(data.draw(st.sets(st.integers(1, total), max_size=4)) | {0, total})
-    blocks = list(zip(cuts, cuts[1:], strict=False))
+    blocks = list(pairwise(cuts))
     best = Best(2, count)
     for start, stop in data.draw(st.permutations(blocks)):
         best.offer(np.arange(2), similarity[:, start:stop], np.arange(start, stop))
@@ -100,6 +102,13 @@ def test_cells_find_what_they_say_and_parts_are_the_whole(tmp_path: Path) -> Non
         assert (np.concatenate([part.ids for part in parts]) == expected.ids).mean() > 0.9999
         close = np.concatenate([part.similarities for part in parts]) - expected.similarities
         assert np.abs(close).max() <= 1.01 / GRID
+        np.savez(tmp_path / "plan.npz", **found.arrays())
+        with np.load(tmp_path / "plan.npz") as arrays:
+            kept = search(Plan.of(mapped, arrays), range(1700, 3400))
+        assert (kept.ids == parts[1].ids).all()
+        assert kept.plan.reason == found.reason and kept.plan.recall == found.recall
+        with pytest.raises(NeighbourError, match="the plan is of 6000 vectors"):
+            Plan.of(vectors[:10], found.arrays())
     again = search(plan_search(mapped, 10, method="cells", seed=3))
     assert (again.ids == whole.ids).all() and (again.similarities == whole.similarities).all()
 
@@ -111,7 +120,7 @@ def test_every_vector_is_in_one_cell() -> None:
     assert plan.cells.bounds[0] == 0 and plan.cells.bounds[-1] == 3000
     cells = [plan.cells.of(cell) for cell in range(len(plan.cells))]
     assert all((np.diff(cell) > 0).all() for cell in cells)
-    assert len(cells) == pytest.approx(3000 / 256, rel=0.5)
+    assert len(cells) == pytest.approx(3000 / CELL, rel=0.5)
 
 
 def test_cells_that_miss_too_much_give_way_to_the_exact_search() -> None:

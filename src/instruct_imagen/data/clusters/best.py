@@ -22,19 +22,12 @@ _COLUMNS = 512  # columns looked at together while a query has not filled its pl
 _PAD = 16  # rows and columns of a product are filled up to a multiple of this
 
 
-def similarities(queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Dot products: (q, D) and (c, D) float32 -> (q, c) float32.
+def filled(ids: np.ndarray) -> np.ndarray:
+    """Ids with the last one repeated until their number suits the matrix product.
 
-    Both sides are filled up with zeros: BLAS has other kernels, which round otherwise, for the
-    rows that are left over.
+    BLAS has other kernels, which round otherwise and are slower, for rows that are left over.
     """
-    product = _filled(queries) @ _filled(candidates).T
-    return product[: len(queries), : len(candidates)]
-
-
-def _filled(rows: np.ndarray) -> np.ndarray:
-    missing = -len(rows) % _PAD
-    return np.pad(rows, ((0, missing), (0, 0))) if missing else rows
+    return np.pad(ids, (0, -len(ids) % _PAD), mode="edge")
 
 
 class Best:

@@ -7,12 +7,14 @@ neighbours are also looked for exactly tell how many cells are enough, and wheth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 import numpy as np
 
-from .best import Best, similarities
+from .best import Best, filled
 from .cells import Cells, build_cells, inverted, nearest_cells
 from .vectors import BLOCK, NeighbourError, UnitVectors
 
@@ -27,7 +29,7 @@ FEWEST = 20_000
 SAMPLE = 500
 """Rows whose neighbours are looked for exactly, to measure recall."""
 
-PROBES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
+PROBES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Numbers of cells that are tried in turn."""
 
 
@@ -53,6 +55,35 @@ class Plan:
     recall: float = 1.0
     probes: int = 0
     cells: Cells | None = field(default=None, repr=False)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All but the vectors themselves, to be kept beside them, for example by `np.savez`."""
+        about = {"count": self.count, "method": self.method, "reason": self.reason,
+                 "recall": self.recall, "probes": self.probes}  # fmt: skip
+        kept = {"about": np.array(json.dumps(about)), "scales": self.vectors.scales}
+        if self.cells is not None:
+            kept |= {f"cells.{one.name}": getattr(self.cells, one.name) for one in fields(Cells)}
+        return kept
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Plan:
+        """The plan whose `arrays` these are; `vectors` must be those that it was made for.
+
+        Raises:
+            NeighbourError: The arrays are of other vectors.
+        """
+        scales = arrays["scales"]
+        if np.ndim(vectors) != 2 or len(scales) != len(vectors):
+            raise NeighbourError(
+                f"the plan is of {len(scales)} vectors, not of {np.shape(vectors)}: make a new one"
+            )
+        found = {name: arrays[f"cells.{name}"] for name in (one.name for one in fields(Cells))
+                 if f"cells.{name}" in arrays}  # fmt: skip
+        return cls(
+            vectors=UnitVectors(stored=vectors, scales=scales),
+            cells=Cells(**found) if found else None,
+            **json.loads(str(arrays["about"])),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -191,11 +222,11 @@ def _exact(vectors: UnitVectors, wanted: np.ndarray, count: int) -> Best:
     best = Best(len(wanted), count)
     for start in range(0, len(wanted), BLOCK):
         places = np.arange(start, min(start + BLOCK, len(wanted)))
-        queries = vectors.rows(wanted[places])
+        queries = vectors.rows(filled(wanted[places]))
         for first in range(0, len(vectors), BLOCK):
             ids = np.arange(first, min(first + BLOCK, len(vectors)))
-            block = similarities(queries, vectors.rows(slice(first, first + BLOCK)))
-            best.offer(places, block, ids, own=wanted[places])
+            block = queries @ vectors.rows(filled(ids)).T
+            best.offer(places, block[: len(places), : len(ids)], ids, own=wanted[places])
     return best
 
 
@@ -219,8 +250,8 @@ def _compare(
 ) -> None:
     for first in range(0, len(members), BLOCK):
         ids = members[first : first + BLOCK]
-        candidates = vectors.rows(ids)
+        candidates = vectors.rows(filled(ids)).T
         for start in range(0, len(queries), BLOCK):
             places = queries[start : start + BLOCK]
-            block = similarities(vectors.rows(wanted[places]), candidates)
-            best.offer(places, block, ids, own=wanted[places])
+            block = vectors.rows(filled(wanted[places])) @ candidates
+            best.offer(places, block[: len(places), : len(ids)], ids, own=wanted[places])

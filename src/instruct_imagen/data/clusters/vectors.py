@@ -62,8 +62,9 @@ class UnitVectors:
 
     def rows(self, ids: np.ndarray | slice) -> np.ndarray:
         """Some of the vectors, of length 1: (n, D) float32."""
-        part = np.asarray(self.stored[ids], np.float32)
-        return part * self.scales[ids, None]
+        part = self.stored[ids].astype(np.float32)
+        part *= self.scales[ids, None]
+        return part
 
 
 def _check_form(vectors: np.ndarray) -> None:
