@@ -19,6 +19,7 @@ import io
 import sys
 import tempfile
 from collections import defaultdict
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -159,11 +160,11 @@ def worse(view: Image.Image) -> dict[str, Image.Image]:
     }
 
 
-def quality() -> None:
+def quality(every: int) -> None:
     """See above."""
     found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     score, least = SimpleQuality(), FilterSettings().min_quality
-    for _, data, _ in stamps():
+    for _, data, _ in islice(stamps(), 0, None, every):
         view = load_image(io.BytesIO(data))
         view.thumbnail((VIEW, VIEW), Image.Resampling.BOX)
         for name, one in worse(view).items():
@@ -268,13 +269,16 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("what", choices=("layers", "quality", "domains", "sheets"))
     arguments.add_argument("--concepts", type=int, help="of the emoji (all)")
+    arguments.add_argument(
+        "--every", type=int, default=1, help="of how many stamps one is measured"
+    )
     arguments.add_argument("--out", type=Path, default=Path("out/corpus"))
     chosen = arguments.parse_args()
     torch.set_num_threads(1)
     if chosen.what == "layers":
         layers(chosen.concepts)
     elif chosen.what == "quality":
-        quality()
+        quality(chosen.every)
     elif chosen.what == "domains":
         domains()
     else:

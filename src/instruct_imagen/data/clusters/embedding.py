@@ -50,6 +50,10 @@ def embed_part(
 ) -> Embedded:
     """Embeds the pictures of a part, and its captions where `words` are given.
 
+    A function of rows and images alone. A store that has some of them changes how the others are
+    batched, which with networks of transformers may change the last bit of a vector; with the
+    offline default it changes nothing.
+
     Args:
         rows: Of the part.
         load: Gives their images.
@@ -115,7 +119,11 @@ def _images(
     """Vectors by the SHA-256 of the encoded images, and what could not be embedded."""
     names = [row.sha256 for row in rows]
     known = store.read(encoder.fingerprint, names, encoder.width) if store is not None else {}
-    left = list({row.sha256: row for row in rows if row.sha256 not in known}.values())
+    first: dict[str, Row] = {}
+    for row in rows:
+        if row.sha256 not in known:
+            first.setdefault(row.sha256, row)
+    left = list(first.values())
     problems: dict[str, EntryError] = {}
     waiting: list[tuple[str, Image.Image]] = []
 

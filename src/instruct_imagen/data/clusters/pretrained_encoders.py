@@ -126,6 +126,8 @@ class PretrainedWords:
         """See `encoders.WordEncoder`; what is too long is cut off."""
         network = self.images._loaded.network
         length = network.config.text_config.max_position_embeddings
+        if not texts:
+            return np.empty((0, self.width), np.float32)
         size = self.images.batch_size
         full = [*texts, *[""] * (-len(texts) % size)]
         # SigLIP was taught with full rows and no mask; for a CLIP full rows only keep one shape.
@@ -137,7 +139,7 @@ class PretrainedWords:
             return_tensors="pt",
         )
         masked = network.config.model_type == "clip"
-        found = [np.empty((0, self.width), np.float32)]
+        found = []
         for start in range(0, len(texts), size):
             rows = slice(start, start + size)
             ids = given["input_ids"][rows].to(network.device)

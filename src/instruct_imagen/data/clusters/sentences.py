@@ -60,6 +60,8 @@ class Sentences:
             ClusterError: The package is missing.
         """
         tokenizer, network, _ = self._loaded
+        if not texts:
+            return np.empty((0, self.width), np.float32)
         tokens = tokenizer(list(texts), truncation=True, max_length=_LENGTHS[-1])["input_ids"]
         by_length: dict[int, list[int]] = {}
         for index, ids in enumerate(tokens):

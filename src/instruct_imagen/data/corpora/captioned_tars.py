@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from instruct_imagen.data.corpora.tars import Sample, Tars
 
 _IMAGES = tuple(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
 _TEXTS = ("txt", "caption")
+_LOOK = 100  # samples that are looked at for an image before the tars are refused
 _LONGEST = 1000  # characters of what is kept of the metadata
 
 
@@ -63,11 +65,13 @@ class CaptionedTars(Corpus[Captioned]):
             packed = files_below(self.folder, ".tar.gz", ".tgz", ".tar.zst")
             raise self.missing(f"tar but {packed[0]}, to be uncompressed" if packed else "tar")
         tars = Tars(self.folder, files, (*_IMAGES, *_TEXTS, "json"))
-        first = next(tars.entries(0, 1, 0), None)
-        if first is None:
+        looked = list(islice(tars.entries(0, 1, 0), 1))
+        if not looked:
             raise self.missing(f"sample in {files[0].name}")
-        if isinstance(first, Sample) and not set(_IMAGES) & set(first.files):
-            raise self.missing(f"image in the first sample, {first.place}")
+        if not _may_be_image(looked[0]) and not any(
+            map(_may_be_image, islice(tars.entries(0, 1, 1), _LOOK))
+        ):
+            raise self.missing(f"image in the first sample, {looked[0].place}")
         return tars
 
     def read(self, entry: Sample, reader: Reader) -> Captioned:
@@ -108,6 +112,10 @@ class CaptionedTars(Corpus[Captioned]):
                     reader.problems.add(EntryError(str(error), "broken metadata"))
             self._table = stem, rows
         return self._table[1].get(sample.place.rpartition("/")[2], {})
+
+
+def _may_be_image(entry: Sample | EntryError) -> bool:
+    return isinstance(entry, EntryError) or bool(set(_IMAGES) & set(entry.files))
 
 
 def _text(sample: Sample, name: str) -> str:

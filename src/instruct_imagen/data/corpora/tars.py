@@ -97,6 +97,9 @@ class Tars:
                         yield EntryError(f"{place}: {group.fault}", group.reason)
                     else:
                         yield _Late(tar, name, place, group.members, self._extensions)
+                # Cut between two files it reads like a whole one, but for the zeros at its end.
+                if path.stat().st_size < tar.offset + tarfile.BLOCKSIZE:
+                    raise tarfile.ReadError("its end is missing")
         except (tarfile.TarError, OSError) as error:
             cause = " ".join(str(error).split())
             yield EntryError(f"{name} breaks off after {read} samples ({cause})", "tar breaks off")
