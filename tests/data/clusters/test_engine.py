@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -73,3 +75,19 @@ def test_the_first_of_each_is_kept_and_what_has_no_value_too(tmp_path: Path) -> 
     )
     tables = [tmp_path / "1.parquet", tmp_path / "0.parquet"]
     assert first_of_each(tables, "sha", "row") == [0, 1, 2, 4, 6]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_first_of_each_is_the_first_however_the_corpus_is_divided(
+    seed: int, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = [f"{value:02d}" for value in rng.integers(0, 40, 90).tolist()]
+    cuts = sorted(rng.choice(89, 3, replace=False).tolist())
+    tables = []
+    for start, stop in pairwise([0, *cuts, 90]):
+        tables.append(tmp_path / f"{start:02d}.parquet")
+        part = {"row": list(range(start, stop)), "sha": pa.array(values[start:stop], pa.string())}
+        pq.write_table(pa.table(part), tables[-1])
+    expected = [row for row, value in enumerate(values) if value not in values[:row]]
+    assert first_of_each(tables[::-1], "sha", "row") == expected

@@ -6,19 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from instruct_imagen.data.clusters.caption_rules import CaptionRules
 from instruct_imagen.data.clusters.filtering import (
-    REPEAT,
     FilterSettings,
     blankness,
     by_pixels,
     by_words,
-    first_of_each,
-    without_repeats,
 )
 from instruct_imagen.data.clusters.picture_quality import VIEW, SimpleQuality, measures
 from instruct_imagen.data.clusters.rows import ClusterError
@@ -68,25 +63,6 @@ def test_rows_are_left_out_by_size_shape_and_caption(shelf):
     assert found.tally.lines[0] == "small: too small (64 × 30, 'a good caption')"
 
 
-@given(st.lists(st.lists(st.integers(0, 6), max_size=6), max_size=5))
-def test_the_first_of_equal_images_wins_however_the_corpus_is_divided(parts):
-    hashes = [[f"{number:064x}" for number in part] for part in parts]
-    found = first_of_each(hashes)
-    assert [len(one) for one in found] == [len(part) for part in parts]
-    joined = [value for part in parts for value in part]
-    flat = [new for one in found for new in one]
-    assert flat == [value not in joined[:index] for index, value in enumerate(joined)]
-    assert [list(one) for one in first_of_each([[h for part in hashes for h in part]])] == [flat]
-
-
-def test_repeats_are_counted(shelf):
-    rows = [shelf.row(key, scene(number)) for key, number in (("a", 0), ("b", 1), ("c", 0))]
-    (first,) = first_of_each([[row.sha256 for row in rows]])
-    found = without_repeats(rows, first)
-    assert [row.key for row in found.rows] == ["a", "b"] and found.left_out == (("c", REPEAT),)
-    assert found.tally.counts == {REPEAT: 1}
-
-
 def test_pixels_are_looked_at_in_batches_and_in_order(shelf):
     shelf.loaded.clear()
     rows = [
@@ -115,7 +91,6 @@ def test_pixels_are_looked_at_in_batches_and_in_order(shelf):
 
 def test_a_part_that_is_empty_stays_so(shelf):
     assert by_words([], LOOSE).rows == by_pixels([], shelf.load, LOOSE, SimpleQuality()).rows == ()
-    assert first_of_each([]) == [] and first_of_each([[], []]) == [(), ()]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """Step 2: leaves out what is of no use to learn from; each row by its first reason, counted.
 
-Three decisions, the cheap ones first: `by_words` looks at rows alone, `first_of_each` at the hashes
-of all parts, `by_pixels` decodes. As equal bytes have equal pixels, nothing is lost by dropping
-repeats before pixels are looked at; by words must come first, so that a repeat with a good caption
-stays where the first one's is bad.
+Two decisions, the cheap one first: `by_words` looks at rows alone, `by_pixels` decodes. Between them
+repeats go (`steps.repeats`). As equal bytes have equal pixels, nothing is lost by dropping them
+before pixels are looked at; by words must come first, so that a repeat with a good caption stays
+where the first one's is bad.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from instruct_imagen.data.clusters.reading import Loader
 from instruct_imagen.data.clusters.rows import ClusterError, Row, Tally, tally
 from instruct_imagen.data.corpora.base import EntryError
 from instruct_imagen.images import MAX_PIXELS, ImageError, TooManyPixels, load_image
-
-REPEAT = "repeat of an earlier image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,35 +82,6 @@ class Filtered:
 def by_words(rows: Sequence[Row], settings: FilterSettings) -> Filtered:
     """Decides by what rows say: size, aspect, caption."""
     return _decided((row, _fault(row, settings)) for row in rows)
-
-
-def first_of_each(parts: Iterable[Iterable[str]]) -> list[tuple[bool, ...]]:
-    """Which images come for the first time, in the whole corpus.
-
-    Rows may be divided by the first digits of their hashes, and each share decided alone.
-
-    Args:
-        parts: Of each part in their order, the SHA-256 of its rows in theirs. Pass on what
-            `by_words` has kept.
-
-    Returns:
-        For each part, whether each row is the first of its bytes.
-    """
-    seen: set[bytes] = set()
-    found = []
-    for part in parts:
-        first = []
-        for sha256 in part:
-            content = bytes.fromhex(sha256)  # half the memory of its digits
-            first.append(content not in seen)
-            seen.add(content)
-        found.append(tuple(first))
-    return found
-
-
-def without_repeats(rows: Sequence[Row], first: Sequence[bool]) -> Filtered:
-    """The rows of a part that `first_of_each` says come for the first time."""
-    return _decided((row, "" if new else REPEAT) for row, new in zip(rows, first, strict=True))
 
 
 def by_pixels(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from instruct_imagen.data.clusters.cells import Cells
 from instruct_imagen.data.clusters.ledger import Draft
 from instruct_imagen.data.clusters.neighbours import RECALL, Plan, plan_search
 from instruct_imagen.data.clusters.steps.base import Step
 from instruct_imagen.data.clusters.steps.gather import Gather
-from instruct_imagen.data.clusters.vectors import UnitVectors
 
 CANDIDATES = 10
 """Of each row, before near-duplicates are left out ([Hu24] A.2.2)."""
@@ -22,7 +19,7 @@ CANDIDATES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSearch(Step):
-    """``<domain>.npz``: cells and scales of a plan, its numbers as JSON; see `neighbours.Plan`.
+    """``<domain>.npz``: see `neighbours.Plan.arrays`.
 
     Attributes:
         gather: The vectors.
@@ -55,15 +52,8 @@ class PlanSearch(Step):
         vectors = self.vectors(part)
         count = min(self.candidates, len(vectors) - 1)
         plan = plan_search(vectors, count, recall=self.recall, seed=self.seed)
-        about = {
-            "method": plan.method, "reason": plan.reason, "recall": plan.recall,
-            "probes": plan.probes, "count": plan.count,
-        }  # fmt: skip
-        arrays = {"scales": plan.vectors.scales}
-        if plan.cells is not None:
-            arrays |= {f"cells.{one.name}": getattr(plan.cells, one.name) for one in fields(Cells)}
         with draft.path(f"{part}.npz").open("wb") as file:
-            np.savez(file, about=np.array(json.dumps(about)), **arrays)
+            np.savez(file, **plan.arrays())
         draft.count(plan.method, note=f"{part}: {plan.method}, {plan.reason}")
         draft.count("rows", len(vectors))
 
@@ -74,11 +64,4 @@ class PlanSearch(Step):
     def plan_of(self, domain: str) -> Plan:
         """The plan that was made."""
         with np.load(self.path(f"{domain}.npz")) as stored:
-            about = json.loads(str(stored["about"]))
-            cells = {
-                one.name: stored[f"cells.{one.name}"]
-                for one in fields(Cells)
-                if f"cells.{one.name}" in stored
-            }
-            vectors = UnitVectors(stored=self.vectors(domain), scales=stored["scales"])
-        return Plan(vectors=vectors, cells=Cells(**cells) if cells else None, **about)
+            return Plan.of(self.vectors(domain), dict(stored))
