@@ -66,7 +66,7 @@ def drawing(thing: str, number: int) -> Image.Image:
 
 
 def write_corpus(folder: Path) -> None:
-    """28 drawings and what a web corpus has besides: the same again, too small, broken, no words."""
+    """28 drawings, and what a web corpus has besides: repeats, small, blank and broken ones."""
     folder.mkdir(parents=True)
 
     def add(name: str, image: Image.Image | bytes, caption: str | None) -> None:

@@ -1,7 +1,7 @@
 """Step 2: leaves out what is of no use to learn from; each row by its first reason, counted.
 
-Two decisions, the cheap one first: `by_words` looks at rows alone, `by_pixels` decodes. Between them
-repeats go (`steps.repeats`). As equal bytes have equal pixels, nothing is lost by dropping them
+Two decisions, the cheap one first: `by_words` looks at rows alone, `by_pixels` decodes. Repeats go
+between them (`steps.repeats`). As equal bytes have equal pixels, nothing is lost by dropping them
 before pixels are looked at; by words must come first, so that a repeat with a good caption stays
 where the first one's is bad.
 """
