@@ -23,8 +23,8 @@ class DuplicateError(ValueError):
 class Thresholds:
     """From where on a pair is a near-duplicate.
 
-    The defaults were set by hand, after looking at pairs of emoji and stamps, whose other half
-    they were not kept from; `learn_thresholds` takes them from labelled pairs instead.
+    The defaults were set by hand, after looking at pairs of emoji and stamps: on those pictures
+    they are no blind test. `learn_thresholds` takes them from labelled pairs instead.
 
     Attributes:
         similarity: Least cosine of the embeddings. It depends on what embeds, and 2 switches it
