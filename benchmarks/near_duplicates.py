@@ -175,7 +175,7 @@ def half(
     vectors = features(images)
     took = time.process_time() - start
     print(f"{name}: {count} pictures, {len(images)} with what was made of them; ", end="")
-    print(f"embedded in {took / len(images) * 1e3:.1f} ms each")
+    print(f"embedded in {took / len(images) * 1e3:.1f} ms each", flush=True)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     things = np.array([one.thing for one in shown])
     other_thing = things[:, None] != things
@@ -204,7 +204,10 @@ def half(
     start = time.process_time()
     measured = measure(table, thumbnails, similarity)
     took = time.process_time() - start
-    print(f"{name}: {len(table)} pairs, {len(table) / took:,.0f} compared a second of a core")
+    print(
+        f"{name}: {len(table)} pairs, {len(table) / took:,.0f} compared a second of a core",
+        flush=True,
+    )
     return Half(
         images=images, vectors=vectors, thumbnails=thumbnails, pairs=table,
         kinds=np.array(kinds), same=np.isin(kinds, list(CHANGES)), measured=measured,
@@ -310,18 +313,13 @@ def main() -> None:
     scenes = layouts(options.layouts, words, rng)
     things = sorted({one.thing for one in shown})
     learn = {things[place] for place in rng.permutation(len(things))[: len(things) // 2]}
-    train, test = (
-        half(
-            [one for one in shown if (one.thing in learn) == inside],
-            scenes[int(not inside) :: 2],
-            rng,
-            name,
-        )
-        for inside, name in ((True, "train"), (False, "test"))
-    )
+    mine = [one for one in shown if one.thing in learn]
+    train = half(mine, scenes[::2], rng, "train")
     sure = train.kinds != VERSIONS
     learnt = learn_thresholds(some(train.measured, sure), train.same[sure])
     report(train, learnt, "train, learnt there")
+    others = [one for one in shown if one.thing not in learn]
+    test = half(others, scenes[1::2], rng, "test")
     report(test, Thresholds(), "test, defaults")
     taken = report(test, learnt, "test, learnt on train")
     proposed(test, learnt, rng)
