@@ -9,6 +9,7 @@ import json
 import sys
 import typing
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 BUILD = "build.json"
 """In the folder of a build: where its corpus lies."""
+
+SHOWN = 5
+"""Lines of each step that are printed; all are in its manifests."""
 
 EXAMPLES = """examples:
   instruct-imagen clusters build data/web out/clusters --workers 8
@@ -104,16 +108,28 @@ def build_command(chosen: argparse.Namespace) -> None:
     """Finds clusters."""
     from instruct_imagen.cli.corpus import options_in
     from instruct_imagen.data.clusters.building import build
+    from instruct_imagen.data.clusters.engine import elsewhere
     from instruct_imagen.data.clusters.reading import PART_ROWS, open_web_corpus
     from instruct_imagen.data.clusters.settings import steps_of
+    from instruct_imagen.data.clusters.steps.members import Members
     from instruct_imagen.data.shards.layout import write_whole
 
     check_folder(chosen.out, name="OUT")
+    out, folder = chosen.out.resolve(), chosen.corpus.resolve()
+    for name, path in (("OUT", out), ("--store", chosen.store and chosen.store.resolve())):
+        if path is not None and path.is_relative_to(folder):
+            raise UsageError(
+                f"{name} is inside CORPUS, and would be read as a part of it: name another"
+            )
+    if chosen.store is not None and elsewhere():
+        raise UsageError("--store is one file of one machine: leave it out with DAFT_RUNNER=ray")
     settings = settings_from(chosen.settings, chosen.domains)
     options = options_in(chosen.options)
     rows = chosen.part_rows or PART_ROWS
-    corpus = open_web_corpus(chosen.corpus, kind=chosen.kind, options=options, part_rows=rows)
-    steps = until(steps_of(chosen.out, corpus, settings, chosen.store), chosen.until)
+    corpus = open_web_corpus(folder, kind=chosen.kind, options=options, part_rows=rows)
+    steps = until(
+        steps_of(out, corpus, settings, chosen.store and chosen.store.resolve()), chosen.until
+    )
     bars = _Bars()
     try:
         counts = build(chosen.out, steps, workers=chosen.workers, report=bars)
@@ -125,13 +141,14 @@ def build_command(chosen: argparse.Namespace) -> None:
         "options": dict(corpus.options),
         "parts": corpus.parts,
     }
-    write_whole(chosen.out / BUILD, json.dumps(about, indent=1) + "\n")
+    if steps[-1].name == Members.name:
+        write_whole(chosen.out / BUILD, json.dumps(about, indent=1) + "\n")
     for step in steps:
         found = ", ".join(f"{what} {number:,}" for what, number in counts[step.name].items())
         print(f"{step.name}: {found or 'nothing'}")
-        for record in step.records():
-            for line in (line for lines in record.notes.values() for line in lines[:1]):
-                print(f"  {line}", file=sys.stderr)
+        notes = (line for one in step.records() for lines in one.notes.values() for line in lines)
+        for line in islice(notes, SHOWN):
+            print(f"  {line}", file=sys.stderr)
 
 
 def write_command(chosen: argparse.Namespace) -> None:

@@ -98,8 +98,9 @@ def test_pictures_are_sorted_by_a_network_with_a_text_side(tmp_path):
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (lambda: Domain(name="", prompts=("a",)), "needs a name"),
-        (lambda: Domain(name=OTHER, prompts=("a",)), "needs a name"),
+        (lambda: Domain(name="", prompts=("a",)), "names are of files"),
+        (lambda: Domain(name=OTHER, prompts=("a",)), "must not be named"),
+        (lambda: Domain(name="../a", prompts=("a",)), "names are of files"),
         (lambda: Domain(name="a", prompts=()), "at least one prompt"),
         (lambda: Domain(name="a", prompts=("",)), "at least one prompt"),
         (lambda: DomainSettings(domains=THREE[:1]), "at least two"),

@@ -96,6 +96,8 @@ def test_what_belongs_to_no_part_goes(tmp_path: Path) -> None:
     for part in ("00000", "00001"):
         make(step, part, {}, part)
     (tmp_path / ".00000.txt.0123456789abcdef.tmp").write_text("half")
+    step.clear()
+    assert content(tmp_path).keys() == {"00000.json", "00000.txt", "00001.json", "00001.txt"}
     step.prune(["00000"])
     assert content(tmp_path).keys() == {"00000.json", "00000.txt"}
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from instruct_imagen.data.clusters.engine import run_parts
+from instruct_imagen.data.clusters.engine import elsewhere, one_thread, run_parts
 from instruct_imagen.data.clusters.ledger import total, unwritable
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.clusters.steps.base import Step
+
+LOCK = ".lock"
 
 Report = Callable[[Step, int, int], None]
 """Is told of a step, how many of its parts are done, and how many it has."""
@@ -59,11 +61,13 @@ def run_step(step: Step, *, workers: int, report: Report) -> dict[str, int]:
     parts, missing = step.parts(), step.missing()
     done = len(parts) - len(missing)
     report(step, done, len(parts))
-    if len(missing) == 1 or (missing and workers == 1):
+    step.folder.clear()
+    if missing and not elsewhere() and (workers == 1 or len(missing) == 1):
         # Without other processes: a single part needs none, and errors keep their traces.
         make = step.opened()
         for part in missing:
-            make(part)
+            with one_thread():
+                make(part)
             done += 1
             report(step, done, len(parts))
     else:
@@ -77,7 +81,8 @@ def run_step(step: Step, *, workers: int, report: Report) -> dict[str, int]:
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """Keeps other builds out of a folder; the system frees it however the process ends."""
-    handle = os.open(root, os.O_RDONLY)
+    # A file and not the folder: shared disks lock what is open for writing alone.
+    handle = os.open(root / LOCK, os.O_RDWR | os.O_CREAT)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,6 +7,7 @@ several domains alike, or to none, is "other".
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -36,9 +37,13 @@ class Domain:
     prompts: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not self.name or self.name == OTHER or not all(self.prompts) or not self.prompts:
+        if not re.fullmatch(r"\w[\w -]*", self.name):
             raise ClusterError(
-                f"domain {self.name!r} needs a name that is not {OTHER!r} and at least one prompt"
+                f"domain {self.name!r}: names are of files, so use letters, digits, spaces and -"
+            )
+        if self.name == OTHER or not all(self.prompts) or not self.prompts:
+            raise ClusterError(
+                f"domain {self.name!r} must not be named {OTHER!r} and needs at least one prompt"
             )
 
 

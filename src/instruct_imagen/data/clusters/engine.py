@@ -10,10 +10,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from instruct_imagen.data.annotators.base import AnnotatorError
 from instruct_imagen.data.clusters.rows import ClusterError
+from instruct_imagen.data.corpora.base import CorpusError
+from instruct_imagen.images import ImageError
 
 PartFunction = Callable[[str], None]
 """Makes the part of a name: reads its inputs, writes its files and its manifest."""
@@ -46,13 +50,12 @@ def run_parts(work: Work, parts: Sequence[str], *, workers: int = 1) -> Iterator
     @daft.cls(max_concurrency=workers, use_process=True)
     class Worker:
         def __init__(self, given: Work) -> None:
-            # Where workers are many, each has one thread: parts are what runs side by side.
-            os.environ.setdefault("OMP_NUM_THREADS", "1")
             self.make = given.opened()
 
         @daft.method.batch(return_dtype=daft.DataType.string(), batch_size=1)
         def done(self, names: Any) -> list[str]:
-            return [_outcome(self.make, name) for name in names.to_pylist()]
+            with one_thread():
+                return [_outcome(self.make, name) for name in names.to_pylist()]
 
     table = daft.from_pydict({"part": list(parts)})
     rows = table.with_column("outcome", Worker(work).done(daft.col("part"))).iter_rows()
@@ -78,14 +81,32 @@ def first_of_each(tables: Sequence[Path], column: str, order: str) -> list[Any]:
     empty = daft.col(column).is_null() | (daft.col(column) == "")
     named = rows.where(~empty).groupby(column).agg(daft.col(order).min()).select(order)
     kept = named.concat(rows.where(empty).select(order))
-    return kept.sort(order).to_pydict()[order]
+    return kept.sort(order).to_arrow()[order].to_pylist()
+
+
+def elsewhere() -> bool:
+    """Whether parts are made by a cluster."""
+    return os.environ.get("DAFT_RUNNER", "").lower() == "ray"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Parts are what runs side by side; and sums of one thread are the same in every process."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _outcome(make: PartFunction, part: str) -> str:
     """What happened, as JSON; what a user can mend is no traceback of another process."""
     try:
         make(part)
-    except (ClusterError, OSError) as error:
+    except (ClusterError, CorpusError, ImageError, AnnotatorError, OSError) as error:
         return json.dumps({"error": str(error)})
     return "{}"
 

@@ -9,6 +9,7 @@ remembered: a build that ended at any moment goes on with the parts that are not
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,8 +31,10 @@ FORMAT = 1
 """Of manifests; those of another one are not read, and their parts made anew."""
 
 MANIFEST = ".json"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
 NOTED = 5
-"""Lines for a person that a part keeps of each count."""
+"""Lines for a person that `Draft.count` keeps of each count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +154,20 @@ class StepFolder:
         """
         draft = Draft(self.folder)
         try:
-            yield draft
+            try:
+                yield draft
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise  # an input that is gone, for example
+                raise unwritable(self.folder, error) from error
+            self._keep(part, inputs, draft)
+        finally:
+            for path in draft._files.values():
+                path.unlink(missing_ok=True)
+
+    def _keep(self, part: str, inputs: Mapping[str, str], draft: Draft) -> None:
+        """Gives the files their names, and writes the manifest."""
+        try:
             files = {}
             for name, path in draft._files.items():
                 with path.open("rb") as file:
@@ -159,6 +175,7 @@ class StepFolder:
                 files[name] = (path.stat().st_size, sha256_of(path))
             # The manifest of what was there goes first: it is never beside files of another making.
             (self.folder / f"{part}{MANIFEST}").unlink(missing_ok=True)
+            sync_folder(self.folder)
             for name, path in draft._files.items():
                 os.replace(path, self.folder / name)
             sync_folder(self.folder)
@@ -169,18 +186,20 @@ class StepFolder:
             write_whole(self.folder / f"{part}{MANIFEST}", json.dumps(record, indent=1) + "\n")
         except OSError as error:
             raise unwritable(self.folder, error) from error
-        finally:
-            for path in draft._files.values():
-                path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Removes what processes that were ended have left half-written."""
+        for path in self.folder.glob(DRAFTS):
+            path.unlink(missing_ok=True)
 
     def prune(self, parts: Iterable[str]) -> None:
-        """Removes what is not of these parts: drafts of a process that was ended, older parts."""
+        """Removes what is not of these parts, such as those of an earlier, larger corpus."""
         known = set()
         for part in parts:
             record = self.record(part)
             known |= {f"{part}{MANIFEST}", *(record.files if record else ())}
         for path in self.folder.iterdir():
-            if path.match(DRAFTS) or path.name not in known:
+            if path.name not in known:
                 path.unlink(missing_ok=True)
 
     def damaged(self, part: str) -> list[str]:

@@ -70,20 +70,25 @@ class WebCorpus:
 
         What stands beside images (captions, metadata) and the files that a CSV names are not in it.
         """
+        return tuple(name for name, _ in self.pieces(part))
+
+    def pieces(self, part: int) -> tuple[tuple[str, range], ...]:
+        """The same, each with the rows of a table that are the part's; else an empty range."""
         source = self.opened(part).source
         if isinstance(source, Tars):
-            found = [source.files[index] for index in range(part, len(source.files), self.parts)]
-            return tuple(one.relative_to(self.folder).as_posix() for one in found)
+            tars = [source.files[index] for index in range(part, len(source.files), self.parts)]
+            return tuple((one.relative_to(self.folder).as_posix(), range(0)) for one in tars)
         if isinstance(source, Tables):
             wanted = part_range(sum(rows for _, rows in source.files), part, self.parts)
-            names, first = [], 0
+            found, first = [], 0
             for path, rows in source.files:
                 if first < wanted.stop and first + rows > wanted.start:
-                    names.append(path.relative_to(self.folder).as_posix())
+                    own = range(max(wanted.start - first, 0), min(wanted.stop - first, rows))
+                    found.append((path.relative_to(self.folder).as_posix(), own))
                 first += rows
-            return tuple(names)
+            return tuple(found)
         assert isinstance(source, Listing)
-        return tuple(source.entries(part, self.parts, 0))
+        return tuple((name, range(0)) for name in source.entries(part, self.parts, 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +202,8 @@ def _row(record: Captioned) -> Row:
 
 def _first(values: Mapping[str, str], names: Sequence[str]) -> str:
     found = (values[name].strip() for name in names if values.get(name, "").strip())
-    return printable(next(found, ""))
+    # a column "page" may number the pages of a book: no address
+    return printable(next((value for value in found if not value.isdigit()), ""))
 
 
 def _whole(text: str | None) -> int:

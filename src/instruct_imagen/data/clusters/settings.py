@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
 from instruct_imagen.data.clusters.domains import DomainSettings
 from instruct_imagen.data.clusters.embedding import TEXT_WEIGHT
 from instruct_imagen.data.clusters.encoders import (
@@ -21,6 +22,7 @@ from instruct_imagen.data.clusters.picture_quality import Quality, SimpleQuality
 from instruct_imagen.data.clusters.pretrained_encoders import PretrainedEncoder
 from instruct_imagen.data.clusters.quality_models import ModelQuality
 from instruct_imagen.data.clusters.reading import WebCorpus
+from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.clusters.sentences import Sentences
 from instruct_imagen.data.clusters.steps.base import Step
 from instruct_imagen.data.clusters.steps.cut import LEAST, CutClusters
@@ -69,6 +71,18 @@ class ClusterSettings:
     duplicates: Thresholds = field(default_factory=Thresholds)
     least: float = LEAST
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses what no cluster could be built with.
+
+        Raises:
+            ClusterError: A number is out of range.
+        """
+        ranges = {"text_weight": (0, 1), "recall": (0.01, 1), "least": (-1, 1), "seed": (0, 2**63)}
+        ranges["candidates"] = (CLUSTER_SIZE - 1, 1000)
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise ClusterError(f"{name}={getattr(self, name)} must be from {low} to {high}")
 
 
 def steps_of(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 from typing import Any, Literal
 
@@ -121,16 +122,14 @@ def order_of(index: int, examples: int, seed: int) -> tuple[int, int]:
     an order that keeps a cluster's five together would make batches of few subjects: the step from
     one to the next is a number without common divisor with the count.
     """
-    step = _coprime(examples, seed)
+    step = _coprime(examples)
     place = (index * step + seed) % examples
     return place // CLUSTER_SIZE, place % CLUSTER_SIZE
 
 
-def _coprime(count: int, seed: int) -> int:
+def _coprime(count: int) -> int:
     """A step of about 0.618 of the count that reaches every number before it comes again."""
-    from math import gcd
-
-    step = max(1, int(count * 0.6180339887498949) + seed % 97)
+    step = max(1, int(count * 0.6180339887498949))
     while gcd(step, count) != 1:
         step += 1
     return step

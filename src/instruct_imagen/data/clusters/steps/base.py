@@ -36,6 +36,9 @@ class Step(ABC):
     name: ClassVar[str]
     """Of the step and of its folder."""
 
+    version: ClassVar[int] = 1
+    """Of the code: raised when it makes other files of the same inputs and settings."""
+
     root: Path
 
     @abstractmethod
@@ -61,7 +64,7 @@ class Step(ABC):
     @property
     def folder(self) -> StepFolder:
         """What it has left."""
-        return StepFolder(self.root / self.name, self.settings())
+        return StepFolder(self.root / self.name, {**self.settings(), "version": self.version})
 
     def opened(self) -> PartFunction:
         """See `engine.Work`; tools are loaded when a part first needs them."""

@@ -44,7 +44,12 @@ class CutClusters(Step):
     def inputs(self, part: str) -> Mapping[str, str]:
         """Neighbours and near-duplicates."""
         search = self.duplicates.candidates.search
-        found = dict(search.plan.gather.record(part).hashes("ids.npy"))
+        gathered = search.plan.gather.record(part)
+        found = {
+            f"gather/{name}": sha
+            for what in ("ids", "thumbs", "vectors")
+            for name, sha in gathered.hashes(f"{what}.npy").items()
+        }
         for one in search.parts_of(part):
             found |= search.record(one).hashes()
         for one in self.duplicates.parts_of(part):

@@ -24,6 +24,8 @@ from instruct_imagen.data.clusters.steps.search import Search, split_part
 PAIRS = 200_000
 """Of a part."""
 
+_AT_ONCE = 4096  # pairs whose vectors and small copies are in memory
+
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates(Step):
@@ -134,6 +136,18 @@ class Duplicates(Step):
         """What is measured of pairs (P, 2) of a domain's rows."""
         thumbs = np.load(self._file(domain, "thumbs"), mmap_mode="r")
         vectors = np.load(self._file(domain, "vectors"), mmap_mode="r")
+        found = [
+            self._measured(pairs[start : start + _AT_ONCE], thumbs, vectors)
+            for start in range(0, max(1, len(pairs)), _AT_ONCE)
+        ]
+        return Measured(
+            similarity=np.concatenate([one.similarity for one in found]),
+            correlation=np.concatenate([one.correlation for one in found]),
+            difference=np.concatenate([one.difference for one in found]),
+        )
+
+    @staticmethod
+    def _measured(pairs: np.ndarray, thumbs: np.ndarray, vectors: np.ndarray) -> Measured:
         rows, places = np.unique(pairs, return_inverse=True)
         local = places.reshape(pairs.shape)
         near = np.asarray(vectors[rows], np.float32)

@@ -44,9 +44,11 @@ class Members(Step):
 
     def inputs(self, part: str) -> Mapping[str, str]:
         """Clusters, and the rows that they are of."""
-        found = {}
-        for record in (*self.cut.records(), *self._pixels.records()):
-            found |= {name: sha for name, sha in record.hashes().items() if "thumbs" not in name}
+        found, cut = {}, self.cut.records()
+        for record in (*cut, *self._pixels.records()):
+            found |= (
+                record.hashes(".npy") if record in cut else record.hashes(table_of(record.part))
+            )
         return found
 
     def make(self, part: str, draft: Draft, tools: Any) -> None:

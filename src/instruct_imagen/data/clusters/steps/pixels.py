@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from instruct_imagen.data.clusters.ledger import Draft
 from instruct_imagen.data.clusters.picture_quality import Quality
 from instruct_imagen.data.clusters.reading import loader
 from instruct_imagen.data.clusters.steps.base import (
+    PART_IDS,
     WHOLE,
     Step,
     rows_and_ids,
@@ -62,10 +64,11 @@ class Pixels(Step):
         Only the part's own share of the latter: another part's new rows change nothing here.
         """
         rows = self.repeats.words.record(part).hashes()[table_of(part)]
-        return {
-            table_of(part): rows,
-            "repeats": self.repeats.record(WHOLE).hashes()[f"{WHOLE}.npy"],
-        }
+        first = np.load(self.repeats.path(f"{WHOLE}.npy"), mmap_mode="r")
+        bounds = [int(part) * PART_IDS, (int(part) + 1) * PART_IDS]
+        start, stop = np.searchsorted(first, bounds)
+        share = hashlib.sha256(np.array(first[start:stop]).tobytes()).hexdigest()
+        return {table_of(part): rows, "repeats": share}
 
     def make(self, part: str, draft: Draft, tools: Any) -> None:
         """Decodes and decides."""

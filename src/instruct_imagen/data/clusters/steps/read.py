@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,8 @@ from instruct_imagen.data.clusters.ledger import Draft
 from instruct_imagen.data.clusters.reading import WebCorpus, read_part
 from instruct_imagen.data.clusters.rows import to_table
 from instruct_imagen.data.clusters.steps.base import ID, PART_IDS, Step, table_of, write_table
+
+_BESIDE = {"captioned_folder": ".txt", "captioned_tars": ".parquet"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +44,20 @@ class Read(Step):
         }
 
     def inputs(self, part: str) -> Mapping[str, str]:
-        """Names, lengths and times of the files; reading them all to hash them takes too long."""
+        """Names, lengths and times of the files; reading them all to hash them takes too long.
+
+        Of tables also which rows; of images also the texts beside them, and of tars the parquet.
+        """
         digest = hashlib.sha256()
-        for name in self.corpus.files(int(part)):
-            try:
-                found = (self.corpus.folder / name).stat()
-                known = f"{found.st_size} {found.st_mtime_ns}"
-            except OSError:
-                known = "gone"
-            digest.update(f"{name}\0{known}\n".encode())
+        for name, rows in self.corpus.pieces(int(part)):
+            beside = Path(name).with_suffix(_BESIDE.get(self.corpus.kind, "")).as_posix()
+            for one in dict.fromkeys((name, beside)):
+                try:
+                    found = (self.corpus.folder / one).stat()
+                    known = f"{found.st_size} {found.st_mtime_ns}"
+                except OSError:
+                    known = "gone"
+                digest.update(f"{one}\0{rows.start}-{rows.stop}\0{known}\n".encode())
         return {"files": digest.hexdigest()}
 
     def make(self, part: str, draft: Draft, tools: Any) -> None:
