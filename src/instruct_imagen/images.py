@@ -37,6 +37,10 @@ class ImageError(ValueError):
     """An image that cannot be used; one line that names the image and the cause."""
 
 
+class TooManyPixels(ImageError):
+    """An image larger than the limit."""
+
+
 def load_image(
     source: ImageSource,
     *,
@@ -96,7 +100,7 @@ def _opened(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
     try:
         return Image.open(source, formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{name}: more pixels than Pillow decodes ({error})") from None
+        raise TooManyPixels(f"{name}: more pixels than Pillow decodes ({error})") from None
     except Image.UnidentifiedImageError:
         raise ImageError(
             f"{name}: not an image of a known format; use one of {', '.join(FORMATS)}"
@@ -111,7 +115,7 @@ def _opened(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
 def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
-        raise ImageError(
+        raise TooManyPixels(
             f"{name}: {width} × {height} are {width * height} pixels, more than the limit of "
             f"{max_pixels}; make it smaller or raise max_pixels"
         )

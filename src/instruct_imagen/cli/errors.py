@@ -10,6 +10,7 @@ class UsageError(ValueError):
 def user_errors() -> tuple[type[BaseException], ...]:
     """The error classes that name a place and a cure."""
     from instruct_imagen.data.annotators.base import AnnotatorError
+    from instruct_imagen.data.clusters.rows import ClusterError
     from instruct_imagen.data.corpora.base import CorpusError
     from instruct_imagen.data.corpus_tasks.base import CorpusTaskError
     from instruct_imagen.data.mixture import MixtureError
@@ -37,6 +38,7 @@ def user_errors() -> tuple[type[BaseException], ...]:
         RecipeError,
         MixtureError,
         AnnotatorError,
+        ClusterError,
         CorpusError,
         CorpusTaskError,
         PhotographError,

@@ -54,6 +54,8 @@ def test_samples_that_a_tar_does_not_give_keep_their_position(tmp_path):
 def test_tars_are_looked_into_on_opening(tmp_path):
     tar(tmp_path / "0.tar", {"a.txt": b"a", "a.mp4": b"b"})
     assert "no image in the first sample, 0/a" in refused("captioned_tars", tmp_path)
+    tar(tmp_path / "0.tar", {"a.txt": b"a", "b.png": encoded(1), "b.txt": b"b"})
+    assert [one.key for one in open_corpus("captioned_tars", tmp_path)] == ["0/b"]
     tar(tmp_path / "0.tar", {})
     assert "no sample in 0.tar" in refused("captioned_tars", tmp_path)
     (tmp_path / "0.tar").rename(tmp_path / "0.tar.gz")

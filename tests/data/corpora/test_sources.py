@@ -97,9 +97,11 @@ def test_a_key_that_comes_again_is_refused(tmp_path):
     tar(tmp_path / "a.tar", {"1.txt": b"a", "1.TXT": b"b", "2.txt": b"c", "3.txt": b"d",
                              "2.jpg": b"e"})  # fmt: skip
     found = read(tmp_path, "a.tar")
-    assert str(found[0]) == "a/1: it has two .txt files"
-    assert str(found[3]) == "a/2: the tar holds it twice"
-    assert [one.place for one in found[1:3]] == ["a/2", "a/3"]
+    assert [found[row].place for row in (0, 2, 3)] == ["a/1", "a/2", "a/3"]
+    assert found[0].files == {"txt": b"a"} and found[2].files == {"txt": b"c"}
+    assert str(found[1]) == "a/1: the tar holds it twice"
+    assert str(found[4]) == "a/2: the tar holds it twice"
+    assert found[1].reason == "repeated key"
 
 
 def test_a_tar_that_breaks_off_is_one_problem_and_the_next_is_read(tmp_path):

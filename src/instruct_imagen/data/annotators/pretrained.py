@@ -73,7 +73,7 @@ def load_pretrained(
     """
     where = torch_device(device)
     try:
-        with _quiet():
+        with quiet():
             config = AutoConfig.from_pretrained(model)
             chosen = choose(config)
             processor = AutoImageProcessor.from_pretrained(model, backend="pil")
@@ -99,7 +99,7 @@ def load_pretrained(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No bars and no tables of transformers: what matters in them becomes an error here."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

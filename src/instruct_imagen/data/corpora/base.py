@@ -8,13 +8,15 @@ corpus that is silently smaller would be missed by nobody.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from instruct_imagen.data.corpora.records import Record, StoredImage
-from instruct_imagen.images import ImageError
+from instruct_imagen.data.corpora.records import Place, Record, StoredImage
+from instruct_imagen.images import ImageError, TooManyPixels
 
 E = TypeVar("E")
 R = TypeVar("R", bound=Record, covariant=True)
@@ -23,7 +25,7 @@ MAX_BYTES = 256 * 2**20
 """Of one encoded image; a file beyond it is no image, or not one for training."""
 
 SHOWN = 5
-"""Problems that an error and `Problems.first` name."""
+"""Problems that an error names, and `Problems.first` unless `Reading.shown` says otherwise."""
 
 
 class CorpusError(ValueError):
@@ -31,7 +33,15 @@ class CorpusError(ValueError):
 
 
 class EntryError(ValueError):
-    """One entry, or one image of it, that cannot be read; one line that names it."""
+    """One entry, or one image of it, that cannot be read; one line that names it.
+
+    Attributes:
+        reason: What kind of problem it is, in a few words, by which problems are counted.
+    """
+
+    def __init__(self, line: str, reason: str = "cannot be read") -> None:
+        super().__init__(line)
+        self.reason = reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +75,7 @@ class Reading:
         tolerated: Problems that are passed over, however small the corpus.
         tolerated_share: The same as a share of the entries; the larger of both counts. Of the
             entries read so far, where their number is not known beforehand.
+        shown: Problems that are kept as lines; the others are counted.
     """
 
     part: int = 0
@@ -72,6 +83,7 @@ class Reading:
     decode: bool = False
     tolerated: int = 10
     tolerated_share: float = 0.01
+    shown: int = SHOWN
 
     def __post_init__(self) -> None:
         if not 0 <= self.part < self.parts:
@@ -89,31 +101,34 @@ class Problems:
     Attributes:
         seen: Entries that were tried.
         count: Problems; a set of images can have several.
+        reasons: How many there are of each kind.
         first: The first ones, each as one line.
     """
 
     def __init__(self, name: str, reading: Reading, size: int | None) -> None:
         self.seen = 0
         self.count = 0
+        self.reasons: Counter[str] = Counter()
         self.first: list[str] = []
         self._name, self._reading, self._size = name, reading, size
 
-    def add(self, problem: str) -> None:
+    def add(self, problem: EntryError) -> None:
         """Count a problem.
 
         Raises:
             CorpusError: There are more than are tolerated; names the first ones.
         """
         self.count += 1
-        if len(self.first) < SHOWN:
-            self.first.append(problem)
+        self.reasons[problem.reason] += 1
+        if len(self.first) < self._reading.shown:
+            self.first.append(str(problem))
         entries = self.seen if self._size is None else self._size
         allowed = max(self._reading.tolerated, int(self._reading.tolerated_share * entries))
         if self.count > allowed:
             raise CorpusError(
                 f"{self._name}: {self.count} problems in {self.seen} entries, {allowed} are "
                 "tolerated; mend the files, or raise tolerated or tolerated_share; the first: "
-                + "; ".join(self.first)
+                + "; ".join(self.first[:SHOWN])
             )
 
 
@@ -174,23 +189,27 @@ class Reader:
         try:
             size = path.stat().st_size
             if size > MAX_BYTES:
-                raise EntryError(f"{self.name(path)}: {size} bytes, the limit is {MAX_BYTES}")
+                raise EntryError(
+                    f"{self.name(path)}: {size} bytes, the limit is {MAX_BYTES}", "too many bytes"
+                )
             data = path.read_bytes()
         except OSError as error:
-            raise EntryError(f"{self.name(path)}: {error.strerror or error}") from error
-        return self.stored(data, self.name(path))
+            raise EntryError(f"{self.name(path)}: {error.strerror or error}", "no file") from error
+        return self.stored(data, self.name(path), Place(file=self.name(path)))
 
-    def stored(self, data: bytes, name: str) -> StoredImage:
-        """The image in bytes, checked; `name` is for messages.
+    def stored(self, data: bytes, name: str, place: Place | None = None) -> StoredImage:
+        """The image in bytes, checked; `name` is for messages, `place` where it lies.
 
         Raises:
             EntryError: It is no image that can be used.
         """
-        image = StoredImage(data=data, name=name)
+        image = StoredImage(data=data, name=name, place=place)
         try:
             image.load() if self._decode else image.check()
+        except TooManyPixels as error:
+            raise EntryError(str(error), "too many pixels") from error
         except ImageError as error:
-            raise EntryError(str(error)) from error
+            raise EntryError(str(error), "broken image") from error
         return image
 
     def images(self, paths: Mapping[E, Path]) -> dict[E, StoredImage]:
@@ -208,9 +227,9 @@ class Reader:
                 errors.append(error)
         last = errors.pop() if not found else None  # the caller counts it, with the set
         for error in errors:
-            self.problems.add(str(error))
+            self.problems.add(error)
         if last is not None:
-            raise EntryError(f"{last} (no image is left of its set)")
+            raise EntryError(f"{last} (no image is left of its set)", last.reason)
         return found
 
 
@@ -237,12 +256,12 @@ class Stream(Iterator[R]):
             self.position += 1
             self.problems.seen += 1
             if isinstance(entry, EntryError):
-                self.problems.add(str(entry))
+                self.problems.add(entry)
                 continue
             try:
                 return self._corpus.read(entry, self._reader)
             except EntryError as error:
-                self.problems.add(str(error))
+                self.problems.add(error)
         raise StopIteration
 
 
@@ -300,6 +319,12 @@ class Corpus(ABC, Generic[R]):
         Raises:
             EntryError: It cannot be read.
         """
+
+    def read_as(self, reading: Reading) -> Corpus[R]:
+        """The same, read otherwise; its entries are not looked for again."""
+        other = copy(self)
+        other.reading = reading
+        return other
 
     @property
     def size(self) -> int | None:

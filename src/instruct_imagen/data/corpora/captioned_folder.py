@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from instruct_imagen.data.corpora.base import About, Corpus, EntryError, Listing, Reader
-from instruct_imagen.data.corpora.folders import IMAGE_SUFFIXES, files_below, text_beside
+from instruct_imagen.data.corpora.folders import (
+    IMAGE_SUFFIXES,
+    NO_CAPTION,
+    files_below,
+    text_beside,
+)
 from instruct_imagen.data.corpora.records import Captioned
 
 
@@ -33,7 +38,7 @@ class CaptionedFolder(Corpus[Captioned]):
         path = self.folder / entry
         caption = text_beside(path)
         if not caption:
-            raise EntryError(f"{entry}: no caption in {path.stem}.txt beside it")
+            raise EntryError(f"{entry}: no caption in {path.stem}.txt beside it", NO_CAPTION)
         return Captioned(key=entry, image=reader.image(path), caption=caption)
 
 

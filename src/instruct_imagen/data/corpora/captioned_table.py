@@ -15,11 +15,24 @@ from instruct_imagen.data.corpora.base import (
     Reader,
     Reading,
 )
-from instruct_imagen.data.corpora.folders import of_split
+from instruct_imagen.data.corpora.folders import NO_CAPTION, of_split
 from instruct_imagen.data.corpora.records import Captioned
-from instruct_imagen.data.corpora.tables import Row, Tables, image_of, table_files, text_of
+from instruct_imagen.data.corpora.separated import SEPARATED
+from instruct_imagen.data.corpora.stored_rows import is_plain
+from instruct_imagen.data.corpora.tables import (
+    SUFFIXES,
+    Row,
+    Tables,
+    image_of,
+    table_files,
+    text_of,
+)
 
 _CAPTIONS = ("caption", "text", "prompt", "captions", "description", "sentence", "alt_text")
+_PATHS = (
+    "image", "image_path", "img_path", "path", "filepath", "file_path", "file_name", "filename",
+    "file",
+)  # fmt: skip
 _LONGEST = 1000  # characters of what is kept of the other columns
 
 
@@ -30,11 +43,12 @@ class CaptionedTable(Corpus[Captioned]):
     about = About(
         title="a table of captioned images",
         source="any data set of https://huggingface.co/datasets with an image and a caption "
-        "column, or one saved with datasets' save_to_disk",
+        "column, one saved with datasets' save_to_disk, or a list of your own files",
         licence="that of the data set's page",
-        download="Download the data set's parquet files, or call save_to_disk",
-        layout="*.parquet or *.arrow in any folders; images as bytes or {bytes, path}; "
-        "image=COLUMN caption=COLUMN where the names do not tell",
+        download="Download the data set's parquet files, call save_to_disk, or put a .csv with a "
+        "line of column names into the folder of your images",
+        layout="*.parquet or *.arrow (else *.csv or *.tsv) in any folders; images as bytes, "
+        "{bytes, path} or a file's path; image=COLUMN caption=COLUMN where the names do not tell",
     )
     record = Captioned
 
@@ -53,20 +67,21 @@ class CaptionedTable(Corpus[Captioned]):
 
     def find(self) -> Tables:
         """The tables of the split, and which columns are which."""
-        found = table_files(self.folder)
+        found = table_files(self.folder, SUFFIXES) or table_files(self.folder, SEPARATED)
         if not found:
-            raise self.missing("parquet or arrow file")
+            raise self.missing("parquet, arrow or csv file")
         files = of_split(found, self._split, self.folder)
         whole = Tables(self.folder, files[:1], None)
         schema = whole.schema
         images = [field.name for field in schema if _holds_images(field.type)]
+        images = images or _named(_PATHS, schema)
         self._image = self._image or _only(images, "image", schema, self.folder)
-        captions = [name for name in _CAPTIONS if name in schema.names][:1]
+        captions = _named(_CAPTIONS, schema)
         self._caption = self._caption or _only(captions, "caption", schema, self.folder)
         self._others = [
             field.name
             for field in schema
-            if field.name not in (self._image, self._caption) and _is_plain(field.type)
+            if field.name not in (self._image, self._caption) and is_plain(field.type)
         ]
         tables = Tables(self.folder, files, (self._image, self._caption, *self._others))
         self._names = {name: tables.class_names(name) for name in self._others}
@@ -76,11 +91,13 @@ class CaptionedTable(Corpus[Captioned]):
         """One row."""
         caption = text_of(entry.values[self._caption])
         if not caption:
-            raise EntryError(f"{entry.place}: no caption")
+            raise EntryError(f"{entry.place}: no caption", NO_CAPTION)
         about = {name: self._word(name, entry.values[name]) for name in self._others}
         return Captioned(
             key=entry.place,
-            image=image_of(entry.values[self._image], entry.place, self.folder, reader),
+            image=image_of(
+                entry.values[self._image], entry.place, self.folder, reader, self._image
+            ),
             caption=caption,
             about={name: text for name, text in about.items() if text},
         )
@@ -98,14 +115,10 @@ def _holds_images(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _is_plain(kind: pa.DataType) -> bool:
-    return (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-    )
+def _named(names: Sequence[str], schema: pa.Schema) -> list[str]:
+    """The column that has the first of several names, in any case; none or one."""
+    known = {name.lower(): name for name in reversed(schema.names)}
+    return [known[name] for name in names if name in known][:1]
 
 
 def _only(found: Sequence[str], what: str, schema: pa.Schema, folder: Path) -> str:

@@ -79,7 +79,9 @@ class CustomConcept101(Corpus[SubjectSet]):
         images = reader.images({path: path for path in paths})
         texts = inside(self.folder, entry.prompts)
         if not texts.is_file():
-            reader.problems.add(f"{reader.name(texts)}: No such file or directory")
+            reader.problems.add(
+                EntryError(f"{reader.name(texts)}: No such file or directory", "no file")
+            )
         prompts = lines_of(texts, EntryError) if texts.is_file() else ()
         return SubjectSet(
             key=folder.name,

@@ -12,6 +12,11 @@ from instruct_imagen.data.corpora.base import CorpusError, EntryError
 
 E = TypeVar("E")
 
+NO_CAPTION = "no caption"
+NO_IMAGE = "no image"
+NO_TEXT = "text is not UTF-8"
+"""Reasons of problems that several corpora have."""
+
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".jp2")
 )
@@ -104,9 +109,11 @@ def text_beside(path: Path) -> str:
     try:
         return one_line(beside.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise EntryError(f"{beside.name} beside {path.name} is not UTF-8 text") from error
+        raise EntryError(f"{beside.name} beside {path.name} is not UTF-8 text", NO_TEXT) from error
     except OSError as error:
-        raise EntryError(f"{beside.name} cannot be read: {error.strerror or error}") from error
+        raise EntryError(
+            f"{beside.name} cannot be read: {error.strerror or error}", "no file"
+        ) from error
 
 
 def one_line(text: str) -> str:

@@ -20,16 +20,35 @@ from instruct_imagen.images import check_image, load_image
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the bytes of an image lie, so that they can be read again alone; see `places`.
+
+    Attributes:
+        file: Relative to the folder of the corpus, with forward slashes.
+        offset: Of the first byte, in a tar; 0 elsewhere.
+        row: In a table, from 0; -1 elsewhere.
+        column: In a table; empty elsewhere.
+    """
+
+    file: str
+    offset: int = 0
+    row: int = -1
+    column: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoredImage:
     """An image as it lies on disk; two are equal if their bytes are.
 
     Attributes:
         data: The encoded file, in a format that `images.load_image` reads.
         name: Where it came from, for messages.
+        place: Where it lies; None where a corpus does not say.
     """
 
     data: bytes = field(repr=False)
     name: str = field(compare=False)
+    place: Place | None = field(default=None, compare=False, repr=False)
 
     @property
     def sha256(self) -> str:

@@ -1,9 +1,9 @@
-"""Rows of parquet files and of the Arrow files that Hugging Face ``datasets`` saves.
+"""Rows of parquet files, of the Arrow files that Hugging Face ``datasets`` saves, and of CSV files.
 
 Rows are read a few at a time and only the columns that are asked for. Of a parquet file no more
 than one row group is in memory, and of that only a page a column where its writer cut pages. Older
 writers put all images of a group into one page or dictionary, and a group may be a whole file.
-Arrow files are mapped: what is in memory of them is what the system caches.
+Arrow files are mapped: what is in memory of them is what the system caches. CSV: see `separated`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from instruct_imagen.data.corpora.base import CorpusError, EntryError, Reader, part_range
-from instruct_imagen.data.corpora.folders import SPLITS, files_below, inside, json_of
-from instruct_imagen.data.corpora.records import StoredImage
+from instruct_imagen.data.corpora.folders import (
+    NO_IMAGE,
+    SPLITS,
+    files_below,
+    inside,
+    json_of,
+)
+from instruct_imagen.data.corpora.records import Place, StoredImage
+from instruct_imagen.data.corpora.stored_rows import rows_between, schema_and_rows
 
 SUFFIXES = (".parquet", ".arrow")
-BATCH_ROWS = 8
-"""Rows in memory at once; a row of MagicBrush has about 3 MB of images."""
-
-_BUFFER = 2**16  # bytes; with a buffer, pages are read one by one, not a whole row group's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,7 @@ class Tables:
             CorpusError: A file cannot be read or lacks a column.
         """
         self._folder = folder
-        self._files = [(path, *_schema_and_rows(path)) for path in files]
+        self._files = [(path, *schema_and_rows(path)) for path in files]
         self.schema = self._files[0][1]
         self.features = _features(self.schema, files[0].parent, folder)
         self._columns = list(self.schema.names if columns is None else columns)
@@ -73,6 +75,11 @@ class Tables:
                     f"{path} has no column {' and no '.join(lacking)}; its columns are "
                     f"{', '.join(schema.names)}"
                 )
+
+    @property
+    def files(self) -> tuple[tuple[Path, int], ...]:
+        """The files, and how many rows each has."""
+        return tuple((path, rows) for path, _, rows in self._files)
 
     def class_names(self, column: str) -> tuple[str, ...]:
         """The names that the numbers of a column stand for; empty if none are known."""
@@ -98,16 +105,20 @@ class Tables:
             name = path.relative_to(self._folder).as_posix()
             number = low
             try:
-                for values in _rows(path, self._columns, low, high):
-                    yield Row(place=f"{name}/{number}", values=values)
+                for values in rows_between(path, self._columns, low, high):
+                    place = f"{name}/{number}"
+                    if isinstance(values, EntryError):
+                        yield EntryError(f"{place}: {values}", values.reason)
+                    else:
+                        yield Row(place=place, values=values)
                     number += 1
             except (pa.ArrowException, OSError) as error:
                 cause = " ".join(str(error).split())
                 for lost in range(number, high):
-                    yield EntryError(f"{name}/{lost}: {cause}")
+                    yield EntryError(f"{name}/{lost}: {cause}", "table breaks off")
 
 
-def table_files(folder: Path) -> list[tuple[str, Path]]:
+def table_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[tuple[str, Path]]:
     """Tables below a folder, by their relative paths, each with the name of its split.
 
     A split is in the name of the file (``train-00000-of-00002.parquet``) or of a folder on its way;
@@ -115,13 +126,23 @@ def table_files(folder: Path) -> list[tuple[str, Path]]:
     """
     return [
         (_split(Path(name)), folder / name)
-        for name in files_below(folder, *SUFFIXES)
+        for name in files_below(folder, *suffixes)
         if not name.rpartition("/")[2].startswith("cache-")
     ]
 
 
-def image_of(value: object, place: str, folder: Path, reader: Reader) -> StoredImage:
-    """The image in a cell: bytes, or ``{bytes, path}`` as Hugging Face ``datasets`` writes it.
+def image_of(
+    value: object, place: str, folder: Path, reader: Reader, column: str = ""
+) -> StoredImage:
+    """The image in a cell: bytes, a path, or ``{bytes, path}`` as ``datasets`` writes it.
+
+    Args:
+        value: Of the cell.
+        place: Of the row, see `Row`.
+        folder: Of the corpus. A path that is a text is one below the table's folder, else below
+            this one.
+        reader: Checks the image.
+        column: Of the cell, for the image's `Place`; without it the image has none.
 
     Raises:
         EntryError: The cell is empty, of another kind, or its image cannot be used.
@@ -130,10 +151,22 @@ def image_of(value: object, place: str, folder: Path, reader: Reader) -> StoredI
     if isinstance(value, Mapping):
         data, path = value.get("bytes"), value.get("path")
     if isinstance(data, bytes):
-        return reader.stored(data, place)
+        file, _, row = place.rpartition("/")
+        known = Place(file=file, row=int(row), column=column) if column else None
+        return reader.stored(data, place, known)
+    if isinstance(data, str) and data:
+        return reader.image(_file_of(data, folder, (folder / place).parent.parent))
     if isinstance(path, str) and path:
         return reader.image(inside(folder, path))
-    raise EntryError(f"{place}: no image")
+    raise EntryError(f"{place}: no image", NO_IMAGE)
+
+
+def _file_of(name: str, folder: Path, beside: Path) -> Path:
+    """The file that a path names; an absolute one must lead into the data set's folder."""
+    if PurePath(name).is_absolute() and Path(name).is_relative_to(folder.resolve()):
+        return folder / Path(name).relative_to(folder.resolve())
+    near = inside(beside, name)
+    return near if near.is_file() else inside(folder, name)
 
 
 def text_of(value: object) -> str:
@@ -149,61 +182,6 @@ def _split(relative: Path) -> str:
             if word.lower() in SPLITS:
                 return SPLITS[word.lower()]
     return ""
-
-
-def _schema_and_rows(path: Path) -> tuple[pa.Schema, int]:
-    try:
-        if path.suffix.lower() == ".parquet":
-            with pq.ParquetFile(path) as file:
-                return file.schema_arrow, file.metadata.num_rows
-        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
-            return reader.schema, sum(batch.num_rows for batch in reader)
-    except (pa.ArrowException, OSError) as error:
-        cause = " ".join(str(error).split())
-        raise CorpusError(f"{path} is no whole table ({cause}): download it anew") from error
-
-
-def _rows(path: Path, columns: list[str], low: int, high: int) -> Iterator[dict[str, Any]]:
-    """Rows `low` to `high` of a file, the last one excluded."""
-    batches = _parquet if path.suffix.lower() == ".parquet" else _arrow
-    for first, batch in batches(path, columns, low, high):
-        begin, end = max(low - first, 0), min(high - first, batch.num_rows)
-        for number in range(begin, end, BATCH_ROWS):
-            yield from batch.slice(number, min(BATCH_ROWS, end - number)).to_pylist()
-
-
-def _parquet(
-    path: Path, columns: list[str], low: int, high: int
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Batches with the number of their first row, of all row groups that hold a wanted row."""
-    with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
-        first = 0
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if first < high and first + rows > low:
-                number = first
-                for batch in file.iter_batches(
-                    BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False
-                ):
-                    if number >= high:
-                        return
-                    yield number, batch
-                    number += batch.num_rows
-            first += rows
-
-
-def _arrow(
-    path: Path, columns: list[str], low: int, high: int
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """As `_parquet`; batches that are passed over stay on disk."""
-    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
-        first = 0
-        for batch in reader:
-            if first >= high:
-                return
-            if first + batch.num_rows > low:
-                yield first, batch.select(columns)
-            first += batch.num_rows
 
 
 def _features(schema: pa.Schema, beside: Path, folder: Path) -> Mapping[str, Any]:

@@ -21,10 +21,15 @@ class Sample:
     Attributes:
         place: ``"00000/000000017"``: its tar and its name in it.
         files: Their contents by extension in lower case, without the dot.
+        tar: Its tar, relative to the folder of the corpus; empty elsewhere.
+        offsets: Where in the tar the contents begin, by extension; of those that lie there in
+            one piece.
     """
 
     place: str
     files: Mapping[str, bytes]
+    tar: str = ""
+    offsets: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -34,6 +39,7 @@ class _Group:
     key: str
     members: dict[str, tarfile.TarInfo] = field(default_factory=dict)
     fault: str = ""
+    reason: str = "broken sample"
 
 
 class Tars:
@@ -49,6 +55,11 @@ class Tars:
         """
         self._folder, self._files = folder, files
         self._extensions = frozenset(extensions)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The tars."""
+        return tuple(self._files)
 
     def size(self, part: int, parts: int) -> None:
         """Not known: only reading tells."""
@@ -70,7 +81,8 @@ class Tars:
 
     def _samples(self, path: Path) -> Iterator[_Late | EntryError]:
         """What is in a tar; contents are read when a sample is called."""
-        stem = path.relative_to(self._folder).with_suffix("").as_posix()
+        name = path.relative_to(self._folder).as_posix()
+        stem = name.removesuffix(path.suffix)
         read = 0
         try:
             with tarfile.open(path, mode="r:") as tar:
@@ -78,16 +90,19 @@ class Tars:
                 for group in _groups(tar):
                     place = f"{stem}/{group.key}"
                     if group.key in seen:
-                        group.fault = "the tar holds it twice"
+                        group.fault, group.reason = "the tar holds it twice", "repeated key"
                     seen.add(group.key)
                     read += 1
                     if group.fault:
-                        yield EntryError(f"{place}: {group.fault}")
+                        yield EntryError(f"{place}: {group.fault}", group.reason)
                     else:
-                        yield _Late(tar, place, group.members, self._extensions)
+                        yield _Late(tar, name, place, group.members, self._extensions)
+                # Cut between two files it reads like a whole one, but for the zeros at its end.
+                if path.stat().st_size < tar.offset + tarfile.BLOCKSIZE:
+                    raise tarfile.ReadError("its end is missing")
         except (tarfile.TarError, OSError) as error:
             cause = " ".join(str(error).split())
-            yield EntryError(f"{stem}.tar breaks off after {read} samples ({cause})")
+            yield EntryError(f"{name} breaks off after {read} samples ({cause})", "tar breaks off")
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,7 @@ class _Late:
     """A sample whose headers are read and whose contents are not."""
 
     tar: tarfile.TarFile
+    name: str
     place: str
     members: Mapping[str, tarfile.TarInfo]
     extensions: frozenset[str]
@@ -105,12 +121,20 @@ class _Late:
             if extension not in self.extensions:
                 continue
             if member.size > MAX_BYTES:
-                return EntryError(f"{self.place}: {member.size} bytes, the limit is {MAX_BYTES}")
+                return EntryError(
+                    f"{self.place}: {member.size} bytes, the limit is {MAX_BYTES}", "too many bytes"
+                )
             try:
                 files[extension] = _content(self.tar, member)
             except (tarfile.TarError, OSError) as error:
-                return EntryError(f"{self.place}: {' '.join(str(error).split())}")
-        return Sample(place=self.place, files=files)
+                cause = " ".join(str(error).split())
+                return EntryError(f"{self.place}: {cause}", "tar breaks off")
+        offsets = {
+            extension: member.offset_data
+            for extension, member in self.members.items()
+            if extension in files and not member.issparse()
+        }
+        return Sample(place=self.place, files=files, tar=self.name, offsets=offsets)
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -157,7 +181,9 @@ def _groups(tar: tarfile.TarFile) -> Iterator[_Group]:
             continue
         base, _, extension = name.partition(".")
         key = "/".join((*parts, base))
-        if group is None or key != group.key:
+        # A name that comes twice in a row begins the sample anew: the second is then refused.
+        again = group is not None and extension.lower() in group.members
+        if group is None or key != group.key or again:
             if group is not None:
                 yield group
             group = _Group(key=key)
@@ -165,8 +191,6 @@ def _groups(tar: tarfile.TarFile) -> Iterator[_Group]:
             group.fault = f"{member.name} is a link or no file"
         elif member.name.startswith("/") or ".." in parts:
             group.fault = f"{member.name} leads out of the tar"
-        elif extension.lower() in group.members:
-            group.fault = f"it has two .{extension.lower()} files"
         else:
             group.members[extension.lower()] = member
     if group is not None:

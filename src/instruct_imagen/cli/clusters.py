@@ -1,0 +1,312 @@
+"""`instruct-imagen clusters`: from captioned images to clusters of five, and to shards."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import json
+import sys
+import typing
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from instruct_imagen.cli.arguments import check_folder, positive, seed
+from instruct_imagen.cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from instruct_imagen.data.clusters.reading import WebCorpus
+    from instruct_imagen.data.clusters.settings import ClusterSettings
+    from instruct_imagen.data.clusters.steps.base import Step
+
+BUILD = "build.json"
+"""In the folder of a build: where its corpus lies."""
+
+SHOWN = 5
+"""Lines of each step that are printed; all are in its manifests."""
+
+EXAMPLES = """examples:
+  instruct-imagen clusters build data/web out/clusters --workers 8
+  instruct-imagen clusters build data/web out/clusters filters.min_side=256 least=0.6
+  instruct-imagen clusters build data/web out/clusters image_model=openai/clip-vit-large-patch14
+  DAFT_RUNNER=ray RAY_ADDRESS=… instruct-imagen clusters build /shared/web /shared/out --workers 64
+  instruct-imagen clusters write out/clusters out/stage1 --size 32
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Declares the command and its verbs."""
+    own = commands.add_parser(
+        "clusters",
+        help="clusters of five related images from a corpus, for stage 1",
+        description="Clusters of five related, different images with captions ([Hu24] §3.2).",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = own.add_subparsers(metavar="VERB", required=True, parser_class=type(own))
+    build = verbs.add_parser(
+        "build",
+        help="find the clusters of a corpus",
+        description=(
+            "Reads a folder of captioned images, filters, embeds, sorts into domains, finds "
+            "neighbours and near-duplicates, and cuts clusters. Called again after an end at any "
+            "moment, or with other settings, it does what is left to do."
+        ),
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    build.add_argument("corpus", type=Path, metavar="CORPUS", help="tars, tables or a folder")
+    build.add_argument("out", type=Path, metavar="OUT", help="folder of the build")
+    build.add_argument("--kind", default="", help="of the corpus, see `corpus list` (found out)")
+    build.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        dest="options",
+        metavar="KEY=VALUE",
+        help="of that kind, e.g. caption=alt_text; may be given several times",
+    )
+    build.add_argument(
+        "--part-rows", type=positive, help="rows of a part of a table or folder (10000)"
+    )
+    build.add_argument("--domains", type=Path, metavar="FILE", help='JSON: {"art": ["a painting"]}')
+    build.add_argument(
+        "--store", type=Path, metavar="FOLDER", help="keep vectors here, for other builds too"
+    )
+    build.add_argument("--until", metavar="STEP", help="end after this step")
+    build.add_argument(
+        "--workers", type=positive, default=1, help="processes; they change no byte (1)"
+    )
+    build.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", default=[], help="see docs/clusters.md"
+    )
+    build.set_defaults(run=build_command)
+    write = verbs.add_parser(
+        "write",
+        help="write the clusters as shards that stage 1 is trained on",
+        epilog="example: instruct-imagen clusters write out/clusters out/stage1 --size 32",
+    )
+    write.add_argument("build", type=Path, metavar="BUILD", help="folder of the build")
+    write.add_argument("out", type=Path, metavar="OUT", help="folder of the shards")
+    write.add_argument("--clusters", type=positive, help="only so many, the tightest ones (all)")
+    write.add_argument("--size", type=positive, default=64, help="pixels of a picture (64)")
+    write.add_argument(
+        "--fit", choices=("crop", "pad"), default="crop", help="how images become square (crop)"
+    )
+    write.add_argument("--licence", default="not stated", help="of the images, for the manifest")
+    write.add_argument("--seed", type=seed, default=0, help="of order and contexts (0)")
+    write.add_argument("--shard", type=positive, default=1000, help="examples a shard (1000)")
+    write.add_argument(
+        "--workers", type=positive, default=1, help="processes; they change no byte (1)"
+    )
+    write.set_defaults(run=write_command)
+
+
+def build_command(chosen: argparse.Namespace) -> None:
+    """Finds clusters."""
+    from instruct_imagen.cli.corpus import options_in
+    from instruct_imagen.data.clusters.building import build
+    from instruct_imagen.data.clusters.engine import elsewhere
+    from instruct_imagen.data.clusters.reading import PART_ROWS, open_web_corpus
+    from instruct_imagen.data.clusters.settings import steps_of
+    from instruct_imagen.data.clusters.steps.members import Members
+    from instruct_imagen.data.shards.layout import write_whole
+
+    check_folder(chosen.out, name="OUT")
+    out, folder = chosen.out.resolve(), chosen.corpus.resolve()
+    for name, path in (("OUT", out), ("--store", chosen.store and chosen.store.resolve())):
+        if path is not None and path.is_relative_to(folder):
+            raise UsageError(
+                f"{name} is inside CORPUS, and would be read as a part of it: name another"
+            )
+    if chosen.store is not None and elsewhere():
+        raise UsageError("--store is one file of one machine: leave it out with DAFT_RUNNER=ray")
+    settings = settings_from(chosen.settings, chosen.domains)
+    options = options_in(chosen.options)
+    rows = chosen.part_rows or PART_ROWS
+    corpus = open_web_corpus(folder, kind=chosen.kind, options=options, part_rows=rows)
+    steps = until(
+        steps_of(out, corpus, settings, chosen.store and chosen.store.resolve()), chosen.until
+    )
+    bars = _Bars()
+    try:
+        counts = build(chosen.out, steps, workers=chosen.workers, report=bars)
+    finally:
+        bars.close()
+    about = {
+        "folder": str(corpus.folder.resolve()),
+        "kind": corpus.kind,
+        "options": dict(corpus.options),
+        "parts": corpus.parts,
+    }
+    if steps[-1].name == Members.name:
+        write_whole(chosen.out / BUILD, json.dumps(about, indent=1) + "\n")
+    for step in steps:
+        found = ", ".join(f"{what} {number:,}" for what, number in counts[step.name].items())
+        print(f"{step.name}: {found or 'nothing'}")
+        notes = (line for one in step.records() for lines in one.notes.values() for line in lines)
+        for line in islice(notes, SHOWN):
+            print(f"  {line}", file=sys.stderr)
+
+
+def write_command(chosen: argparse.Namespace) -> None:
+    """Writes shards."""
+    from tqdm import tqdm
+
+    from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
+    from instruct_imagen.data.clusters.steps.members import MEMBERS, Members
+    from instruct_imagen.data.clusters.writing import ClusterJob, read_members
+    from instruct_imagen.data.shards.building import build_shards
+
+    check_folder(chosen.out, name="OUT")
+    members = chosen.build / Members.name / MEMBERS
+    if not members.is_file():
+        raise UsageError(
+            f"{chosen.build} holds no clusters: build them first, instruct-imagen clusters build"
+        )
+    there = read_members(members).num_rows // CLUSTER_SIZE
+    if not there:
+        raise UsageError(f"{chosen.build} holds no clusters: filters or `least` leave none")
+    job = ClusterJob(
+        members=members,
+        clusters=min(chosen.clusters or there, there),
+        corpus=corpus_of(chosen.build),
+        licence=chosen.licence,
+        size=chosen.size,
+        fit=chosen.fit,
+        seed=chosen.seed,
+        shard=chosen.shard,
+    )
+    with tqdm(total=job.shards, unit="shard", disable=None) as bar:
+        manifest = build_shards(
+            chosen.out, job, workers=chosen.workers, report=lambda made: bar.update() and None
+        )
+    print(f"{chosen.out}: {manifest.examples:,} examples of {job.clusters:,} clusters")
+
+
+def corpus_of(build: Path) -> WebCorpus:
+    """The corpus of a build.
+
+    Raises:
+        UsageError: It is no build, or its corpus lies elsewhere now.
+    """
+    from instruct_imagen.data.clusters.reading import WebCorpus
+
+    try:
+        about = json.loads((build / BUILD).read_bytes())
+        folder = Path(about["folder"])
+        corpus = WebCorpus(
+            folder=folder, kind=about["kind"], options=about["options"], parts=about["parts"]
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{build} is no whole build of clusters ({error}): build again") from error
+    if not folder.is_dir():
+        raise UsageError(
+            f"the corpus of {build} is no longer at {folder}: build again from where it lies now "
+            "(what is done is not done again)"
+        )
+    return corpus
+
+
+def until(steps: Sequence[Step], last: str | None) -> Sequence[Step]:
+    """The steps up to one; all without a name.
+
+    Raises:
+        UsageError: There is no such step.
+    """
+    names = [step.name for step in steps]
+    if last is None:
+        return steps
+    if last not in names:
+        raise UsageError(f"--until must be one of {', '.join(names)}, not '{last}'")
+    return steps[: names.index(last) + 1]
+
+
+def settings_from(given: Sequence[str], domains: Path | None) -> ClusterSettings:
+    """Settings from ``key=value`` texts, such as ``filters.min_side=256``.
+
+    Raises:
+        UsageError: An unknown key, or a file that is no list of domains.
+        ClusterError: A value out of range.
+    """
+    from instruct_imagen.data.clusters.settings import ClusterSettings
+
+    settings = ClusterSettings()
+    if domains is not None:
+        sorting = dataclasses.replace(settings.domains, domains=_domains(domains))
+        settings = dataclasses.replace(settings, domains=sorting)
+    for setting in given:
+        key, sign, text = setting.partition("=")
+        if not sign:
+            raise UsageError(f"'{setting}' is no setting: write key=value, e.g. least=0.6")
+        settings = _with(settings, key, text, key)
+    return settings
+
+
+def known_settings(kind: Any = None, prefix: str = "") -> dict[str, Any]:
+    """Key → type of every setting; those of a part have its name before a point."""
+    from instruct_imagen.data.clusters.settings import ClusterSettings
+
+    found = {}
+    for name, hint in typing.get_type_hints(kind or ClusterSettings).items():
+        if dataclasses.is_dataclass(hint):
+            found |= known_settings(hint, f"{prefix}{name}.")
+        elif hint in (int, float, str, bool):
+            found[f"{prefix}{name}"] = hint
+    return found
+
+
+def _with(settings: Any, key: str, text: str, whole: str) -> Any:
+    from instruct_imagen.recipes.config import parse_value
+
+    known = known_settings()
+    if whole not in known:
+        near = difflib.get_close_matches(whole, known, n=1)
+        meant = f"did you mean {near[0]}? Otherwise " if near else ""
+        raise UsageError(f"unknown setting '{whole}': {meant}use one of {', '.join(known)}")
+    name, point, rest = key.partition(".")
+    if point:
+        return dataclasses.replace(
+            settings, **{name: _with(getattr(settings, name), rest, text, whole)}
+        )
+    return dataclasses.replace(settings, **{name: parse_value(whole, text, known[whole])})
+
+
+def _domains(path: Path) -> tuple[Any, ...]:
+    from instruct_imagen.data.clusters.domains import Domain
+
+    try:
+        given = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UsageError(f"{path} is no JSON: {error}") from error
+    if not isinstance(given, Mapping) or not all(
+        isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+        for texts in given.values()
+    ):
+        raise UsageError(f'{path} must be like {{"art": ["a painting", "a statue"], …}}')
+    return tuple(Domain(name=name, prompts=tuple(texts)) for name, texts in given.items())
+
+
+class _Bars:
+    """A bar a step, which only a person at a terminal sees."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._bar: Any = None
+
+    def __call__(self, step: Step, done: int, parts: int) -> None:
+        from tqdm import tqdm
+
+        if step.name != self._name:
+            self.close()
+            self._name = step.name
+            self._bar = tqdm(total=parts, initial=done, desc=step.name, unit="part", disable=None)
+        else:
+            self._bar.update(done - self._bar.n if not self._bar.disable else 0)
+
+    def close(self) -> None:
+        """Ends the bar that is there."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,123 @@
+"""Where the work of a build is done: on this machine, or on a cluster, by Daft.
+
+The only module that knows Daft. Daft runs in this process by default; ``DAFT_RUNNER=ray`` (with
+``RAY_ADDRESS`` for a cluster that is there) moves all of it to Ray, with the same results: a part
+is a function of its inputs, and writes its own files, which all machines must see under one path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from instruct_imagen.data.annotators.base import AnnotatorError
+from instruct_imagen.data.clusters.rows import ClusterError
+from instruct_imagen.data.corpora.base import CorpusError
+from instruct_imagen.images import ImageError
+
+PartFunction = Callable[[str], None]
+"""Makes the part of a name: reads its inputs, writes its files and its manifest."""
+
+
+class Work(Protocol):
+    """What a step does with its parts. It can be sent to other processes and machines."""
+
+    def opened(self) -> PartFunction:
+        """What makes parts, once for each process: here models are loaded."""
+        ...
+
+
+def run_parts(work: Work, parts: Sequence[str], *, workers: int = 1) -> Iterator[str]:
+    """Has all parts made, by so many processes; yields the name of each when it is done.
+
+    Args:
+        work: What makes them.
+        parts: Their names, in the order in which they are begun.
+        workers: Processes, each of which makes one part at a time. No result depends on it.
+
+    Raises:
+        ClusterError: A part cannot be made (the first one that could not; those that are done stay
+            done), or Daft is not installed.
+    """
+    if not parts:
+        return
+    daft = _daft()
+
+    @daft.cls(max_concurrency=workers, use_process=True)
+    class Worker:
+        def __init__(self, given: Work) -> None:
+            self.make = given.opened()
+
+        @daft.method.batch(return_dtype=daft.DataType.string(), batch_size=1)
+        def done(self, names: Any) -> list[str]:
+            with one_thread():
+                return [_outcome(self.make, name) for name in names.to_pylist()]
+
+    table = daft.from_pydict({"part": list(parts)})
+    rows = table.with_column("outcome", Worker(work).done(daft.col("part"))).iter_rows()
+    for row in rows:
+        if error := json.loads(row["outcome"]).get("error"):
+            raise ClusterError(error)
+        yield row["part"]
+
+
+def first_of_each(tables: Sequence[Path], column: str, order: str) -> list[Any]:
+    """Values of `order` in the rows that are the first to have their value of `column`.
+
+    Args:
+        tables: Parquet files.
+        column: E.g. of hashes; rows where it is empty or missing are all kept.
+        order: A column of unique values, which says what comes first.
+
+    Returns:
+        The values of `order` of the rows that are kept, in order.
+    """
+    daft = _daft()
+    rows = daft.read_parquet([str(path) for path in tables]).select(column, order)
+    empty = daft.col(column).is_null() | (daft.col(column) == "")
+    named = rows.where(~empty).groupby(column).agg(daft.col(order).min()).select(order)
+    kept = named.concat(rows.where(empty).select(order))
+    return kept.sort(order).to_arrow()[order].to_pylist()
+
+
+def elsewhere() -> bool:
+    """Whether parts are made by a cluster."""
+    return os.environ.get("DAFT_RUNNER", "").lower() == "ray"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Parts are what runs side by side; and sums of one thread are the same in every process."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _outcome(make: PartFunction, part: str) -> str:
+    """What happened, as JSON; what a user can mend is no traceback of another process."""
+    try:
+        make(part)
+    except (ClusterError, CorpusError, ImageError, AnnotatorError, OSError) as error:
+        return json.dumps({"error": str(error)})
+    return "{}"
+
+
+def _daft() -> Any:
+    try:
+        import daft
+    except ModuleNotFoundError as error:
+        raise ClusterError(
+            f"clusters need {error.name}: pip install 'instruct-imagen[clusters]'"
+        ) from error
+    # Its bars are of batches and rows; ours are of parts and images.
+    os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
+    return daft

@@ -1,0 +1,138 @@
+"""What a build of clusters does: every setting in one frozen object, and the steps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
+from instruct_imagen.data.clusters.domains import DomainSettings
+from instruct_imagen.data.clusters.embedding import TEXT_WEIGHT
+from instruct_imagen.data.clusters.encoders import (
+    ImageEncoder,
+    Lite0,
+    WordEncoder,
+    fast_dtype,
+)
+from instruct_imagen.data.clusters.filtering import FilterSettings
+from instruct_imagen.data.clusters.near_duplicates import Thresholds
+from instruct_imagen.data.clusters.neighbours import RECALL
+from instruct_imagen.data.clusters.picture_quality import Quality, SimpleQuality
+from instruct_imagen.data.clusters.pretrained_encoders import PretrainedEncoder
+from instruct_imagen.data.clusters.quality_models import ModelQuality
+from instruct_imagen.data.clusters.reading import WebCorpus
+from instruct_imagen.data.clusters.rows import ClusterError
+from instruct_imagen.data.clusters.sentences import Sentences
+from instruct_imagen.data.clusters.steps.base import Step
+from instruct_imagen.data.clusters.steps.cut import LEAST, CutClusters
+from instruct_imagen.data.clusters.steps.domains import Domains
+from instruct_imagen.data.clusters.steps.duplicates import Candidates, Duplicates
+from instruct_imagen.data.clusters.steps.embed import Embed
+from instruct_imagen.data.clusters.steps.gather import Gather
+from instruct_imagen.data.clusters.steps.members import Members
+from instruct_imagen.data.clusters.steps.pixels import Pixels
+from instruct_imagen.data.clusters.steps.plan import CANDIDATES, PlanSearch
+from instruct_imagen.data.clusters.steps.read import Read
+from instruct_imagen.data.clusters.steps.repeats import Repeats
+from instruct_imagen.data.clusters.steps.search import Search
+from instruct_imagen.data.clusters.steps.words import Words
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """How clusters are built; nothing of where, or by how many processes.
+
+    Attributes:
+        filters: What is kept of the corpus.
+        quality_model: Folder, hub name or file of a network that rates images; empty for a simple
+            measure of sharpness and contrast.
+        image_model: Folder or hub name of a CLIP, SigLIP or DINO; empty for EfficientNet-Lite0.
+        dtype: Of the encoders: ``float32``, ``bfloat16``, or empty for the faster one here.
+        device: Where encoders run.
+        text_weight: Of captions in the similarity of rows.
+        domains: The list, and what is sure enough.
+        candidates: Nearest rows of each that a cluster is cut from.
+        recall: Least share of true neighbours that a search through cells must find.
+        duplicates: From where on two rows are one.
+        least: Similarity to its first that every member of a cluster must have.
+        seed: Of the search.
+    """
+
+    filters: FilterSettings = field(default_factory=FilterSettings)
+    quality_model: str = ""
+    image_model: str = ""
+    dtype: str = ""
+    device: str = "cpu"
+    text_weight: float = TEXT_WEIGHT
+    domains: DomainSettings = field(default_factory=DomainSettings)
+    candidates: int = CANDIDATES
+    recall: float = RECALL
+    duplicates: Thresholds = field(default_factory=Thresholds)
+    least: float = LEAST
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses what no cluster could be built with.
+
+        Raises:
+            ClusterError: A number is out of range.
+        """
+        ranges = {"text_weight": (0, 1), "recall": (0.01, 1), "least": (-1, 1), "seed": (0, 2**63)}
+        ranges["candidates"] = (CLUSTER_SIZE - 1, 1000)
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise ClusterError(f"{name}={getattr(self, name)} must be from {low} to {high}")
+
+
+def steps_of(
+    root: Path, corpus: WebCorpus, settings: ClusterSettings, store: Path | None = None
+) -> Sequence[Step]:
+    """All steps of a build, in their order.
+
+    Args:
+        root: Folder of the build.
+        corpus: What is read.
+        settings: How.
+        store: Folder where vectors are kept between builds; None for none.
+    """
+    read = Read(root=root, corpus=corpus)
+    words = Words(root=root, read=read, filters=settings.filters)
+    repeats = Repeats(root=root, words=words)
+    pixels = Pixels(
+        root=root, repeats=repeats, filters=settings.filters, quality=quality_of(settings)
+    )
+    images, texts = encoders_of(settings)
+    embed = Embed(root=root, pixels=pixels, images=images, words=texts, store=store)
+    domains = Domains(root=root, embed=embed, sorting=settings.domains)
+    gather = Gather(root=root, domains=domains, text_weight=settings.text_weight)
+    plan = PlanSearch(
+        root=root, gather=gather, candidates=settings.candidates, recall=settings.recall,
+        seed=settings.seed,
+    )  # fmt: skip
+    search = Search(root=root, plan=plan)
+    candidates = Candidates(root=root, search=search, thresholds=settings.duplicates)
+    duplicates = Duplicates(root=root, candidates=candidates, thresholds=settings.duplicates)
+    cut = CutClusters(root=root, duplicates=duplicates, least=settings.least)
+    members = Members(root=root, cut=cut)
+    return (
+        read, words, repeats, pixels, embed, domains, gather, plan, search, candidates, duplicates,
+        cut, members,
+    )  # fmt: skip
+
+
+def quality_of(settings: ClusterSettings) -> Quality:
+    """What scores images."""
+    if settings.quality_model:
+        return ModelQuality(model=settings.quality_model, device=settings.device)
+    return SimpleQuality()
+
+
+def encoders_of(settings: ClusterSettings) -> tuple[ImageEncoder, WordEncoder]:
+    """What embeds images and captions."""
+    dtype = settings.dtype or fast_dtype(settings.device)
+    words = Sentences(dtype=dtype, device=settings.device)
+    if not settings.image_model:
+        return Lite0(dtype=dtype, device=settings.device), words
+    images = PretrainedEncoder(model=settings.image_model, dtype=dtype, device=settings.device)
+    return images, images.texts or words

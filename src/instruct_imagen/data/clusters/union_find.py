@@ -1,0 +1,39 @@
+"""Which numbers belong together, given pairs that do."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class UnionFind:
+    """Disjoint groups of the numbers 0 to `count` - 1; near constant time a pair."""
+
+    def __init__(self, count: int) -> None:
+        self._parent = list(range(count))
+
+    def find(self, number: int) -> int:
+        """The smallest number of the group that holds `number`."""
+        parent = self._parent
+        while parent[number] != number:
+            parent[number] = parent[parent[number]]  # halves the way for whoever comes next
+            number = parent[number]
+        return number
+
+    def union(self, one: int, other: int) -> bool:
+        """Makes one group of two; False if they are one already."""
+        first, second = sorted((self.find(one), self.find(other)))
+        # The smaller number stays the root: the result is the same in whatever order pairs come.
+        self._parent[second] = first
+        return first != second
+
+    def roots(self) -> np.ndarray:
+        """The smallest number of each number's group: (count,) int64."""
+        return np.array([self.find(number) for number in range(len(self._parent))], np.int64)
+
+
+def grouped(count: int, pairs: np.ndarray) -> np.ndarray:
+    """Groups that pairs (M, 2) make of the numbers below `count`; see `UnionFind.roots`."""
+    groups = UnionFind(count)
+    for one, other in pairs.tolist():
+        groups.union(one, other)
+    return groups.roots()

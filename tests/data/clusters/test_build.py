@@ -1,0 +1,279 @@
+"""A corpus becomes clusters: what is kept, what is not done again, what survives a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from instruct_imagen.data.clusters.building import build, run_step
+from instruct_imagen.data.clusters.reading import open_web_corpus
+from instruct_imagen.data.clusters.rows import ClusterError
+from instruct_imagen.data.clusters.settings import steps_of
+from instruct_imagen.data.clusters.steps.members import MEMBERS
+from instruct_imagen.data.clusters.writing import ClusterJob, order_of, read_members
+from instruct_imagen.data.shards.building import build_shards
+from instruct_imagen.data.shards.reading import read_shards
+from tests.data.clusters.builds import (
+    SETTINGS,
+    drawing,
+    encoded,
+    members_of,
+    open_small,
+    small_steps,
+    write_corpus,
+)
+
+ROOT = Path(__file__).parents[3]
+KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clusters") / "corpus"
+    write_corpus(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(corpus: Path) -> Path:
+    root = corpus.parent / "built"
+    build(root, small_steps(corpus, root))
+    return root
+
+
+def test_what_becomes_of_every_image(corpus: Path, tmp_path: Path) -> None:
+    counts = build(tmp_path / "out", small_steps(corpus, tmp_path / "out"))
+    assert counts["read"] == {"read": 33, "no caption": 1}
+    assert counts["words"] == {"kept": 32, "too small": 1}
+    assert counts["repeats"] == {"kept": 31, "repeat of an earlier image": 1}
+    assert counts["pixels"] == {"kept": 29, "blank": 1, "broken image": 1}
+    assert counts["embed"] == {"embedded": 29}
+    assert sum(counts["domains"].values()) == 29
+    cut = counts["cut"]
+    assert counts["members"]["clusters"] == cut["clusters"] >= 3
+    assert cut["in a cluster"] == 5 * cut["clusters"]
+    assert cut["a near-duplicate is kept instead"] == 1
+
+
+def test_clusters_are_of_one_thing_and_of_different_images(built: Path) -> None:
+    table = read_members(built / "members" / MEMBERS)
+    keys = table["key"].to_pylist()
+    assert len(set(keys)) == len(keys)
+    assert len({"zz_again.png", "zz_near.png", "star_0.png"} & set(keys)) <= 1
+    captions = table["caption"].to_pylist()
+    for start in range(0, len(keys), 5):
+        assert len(set(captions[start : start + 5])) == 1
+    loosest = table["similarity"].to_pylist()[4::5]
+    assert loosest == sorted(loosest, reverse=True)
+    assert min(loosest) >= SETTINGS.least
+
+
+def test_processes_and_parts_change_no_cluster(corpus: Path, built: Path, tmp_path: Path) -> None:
+    def clusters(root: Path) -> list[tuple[str, ...]]:
+        keys = read_members(root / "members" / MEMBERS)["key"].to_pylist()
+        return [tuple(keys[start : start + 5]) for start in range(0, len(keys), 5)]
+
+    for step in small_steps(corpus, tmp_path / "two"):
+        # Each step begins its own processes; two of them are enough to show it.
+        run_step(step, workers=1 + (step.name in ("embed", "search")), report=lambda *_: None)
+    assert members_of(tmp_path / "two") == members_of(built)
+    build(tmp_path / "parts", small_steps(corpus, tmp_path / "parts", rows=13))
+    assert clusters(tmp_path / "parts") == clusters(built)
+
+
+def stamps(root: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(root)): path.stat().st_mtime_ns for path in sorted(root.rglob("*.*"))
+    }
+
+
+def changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
+    return {name.split("/")[0] for name in after if before.get(name) != after[name]}
+
+
+def test_what_is_done_is_not_done_again(corpus: Path, tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    build(root, small_steps(corpus, root))
+    before, whole = stamps(root), members_of(root)
+    build(root, small_steps(corpus, root))
+    assert changed(before, stamps(root)) == set()
+    loosest = min(read_members(root / "members" / MEMBERS)["similarity"].to_pylist())
+    build(root, steps_of(root, open_small(corpus), replace(SETTINGS, least=loosest - 0.01)))
+    assert changed(before, stamps(root)) == {"cut"}  # which makes the same clusters
+    build(root, steps_of(root, open_small(corpus), replace(SETTINGS, least=loosest + 0.001)))
+    assert changed(before, stamps(root)) == {"cut", "members"}
+    assert members_of(root) != whole
+    build(root, small_steps(corpus, root))
+    assert members_of(root) == whole
+    (root / "embed" / "00001.texts.npy").unlink()
+    before = stamps(root)
+    build(root, small_steps(corpus, root))
+    assert changed(before, stamps(root)) == {"embed"}
+    assert members_of(root) == whole
+
+
+def test_a_build_ends_after_the_step_that_is_asked_for(corpus: Path, tmp_path: Path) -> None:
+    steps = small_steps(corpus, tmp_path / "out")[:3]
+    assert list(build(tmp_path / "out", steps)) == ["read", "words", "repeats"]
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert found == {"read", "words", "repeats", ".lock"}
+
+
+def test_words_that_come_later_are_read(corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(corpus, tmp_path / "corpus")
+    steps = small_steps(tmp_path / "corpus", tmp_path / "out")[:1]
+    assert build(tmp_path / "out", steps)["read"] == {"read": 33, "no caption": 1}
+    (tmp_path / "corpus" / "zz_silent.txt").write_text("a star")
+    assert build(tmp_path / "out", steps)["read"] == {"read": 34}
+
+
+def test_a_table_that_grows_moves_the_rows_of_those_behind_it(tmp_path: Path) -> None:
+    def write(name: str, rows: int) -> None:
+        images = [{"bytes": encoded(drawing("star", k)), "path": None} for k in range(rows)]
+        captions = [f"star {name} {k}" for k in range(rows)]
+        (tmp_path / "corpus").mkdir(exist_ok=True)
+        table = pa.table({"image": images, "caption": captions})
+        pq.write_table(table, tmp_path / "corpus" / f"{name}.parquet")
+
+    def captions() -> list[str]:
+        corpus = open_web_corpus(tmp_path / "corpus", part_rows=4)
+        read = steps_of(tmp_path / "out", corpus, SETTINGS)[:1]
+        build(tmp_path / "out", read)
+        tables = sorted((tmp_path / "out" / "read").glob("*.parquet"))
+        return [text for path in tables for text in pq.read_table(path)["caption"].to_pylist()]
+
+    write("a", 6)
+    write("b", 12)
+    assert captions() == [f"star a {k}" for k in range(6)] + [f"star b {k}" for k in range(12)]
+    write("a", 8)
+    assert captions() == [f"star a {k}" for k in range(8)] + [f"star b {k}" for k in range(12)]
+
+
+def test_two_builds_in_one_folder(corpus: Path, tmp_path: Path) -> None:
+    told = []
+
+    def meanwhile(step: object, done: int, parts: int) -> None:
+        if not told:
+            with pytest.raises(ClusterError, match="another process builds clusters in"):
+                build(tmp_path, small_steps(corpus, tmp_path)[:1])
+            told.append(done)
+
+    build(tmp_path, small_steps(corpus, tmp_path)[:1], report=meanwhile)
+    assert told
+
+
+def test_a_corpus_of_which_nothing_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"none")
+    (folder / "a.txt").write_text("words")
+    corpus = open_web_corpus(folder)
+    counts = build(tmp_path / "out", steps_of(tmp_path / "out", corpus, SETTINGS))
+    assert counts["members"] == {"clusters": 0}
+
+
+class Builder:
+    """Builds in processes of their own that are killed after some time."""
+
+    def __init__(self) -> None:
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.data.clusters.builds"],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+                "OMP_NUM_THREADS": "1",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, corpus: Path, root: Path, seconds: float) -> int:
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        print(json.dumps([str(corpus), str(root), seconds]), file=self._server.stdin, flush=True)
+        return int(self._server.stdout.readline())
+
+    def close(self) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait()
+
+
+@pytest.fixture
+def builder() -> Iterator[Builder]:
+    server = Builder()
+    yield server
+    server.close()
+
+
+def test_twenty_kills_at_any_moment_change_no_byte(
+    corpus: Path, built: Path, builder: Builder, tmp_path: Path
+) -> None:
+    start = time.monotonic()
+    assert builder(corpus, tmp_path / "calm", 600) == 0
+    usual = time.monotonic() - start
+    assert members_of(tmp_path / "calm") == members_of(built)
+    rng, kills, builds = random.Random(0), 0, 0
+    while kills < KILLS:
+        # A build gets about a tenth further each time, and when it has ended another one begins.
+        ended = builder(corpus, tmp_path / f"killed{builds}", rng.uniform(0, usual / 4))
+        assert ended in (0, -9)
+        kills += ended == -9
+        if ended == 0:
+            assert members_of(tmp_path / f"killed{builds}") == members_of(built)
+            builds += 1
+    assert builder(corpus, tmp_path / f"killed{builds}", 600) == 0
+    assert members_of(tmp_path / f"killed{builds}") == members_of(built)
+    assert not list((tmp_path / f"killed{builds}").rglob(".*.tmp"))
+
+
+def test_shards_hold_every_pair_once_with_three_others_of_its_cluster(
+    corpus: Path, built: Path, tmp_path: Path
+) -> None:
+    members = built / "members" / MEMBERS
+    clusters = read_members(members).num_rows // 5
+    job = ClusterJob(
+        members=members, clusters=clusters, corpus=open_small(corpus), licence="ours", size=32,
+        shard=6,
+    )  # fmt: skip
+    build_shards(tmp_path / "shards", job)
+    examples = list(read_shards(tmp_path / "shards"))
+    assert len(examples) == 5 * clusters
+    pictures = [example.target.data for example in examples]
+    assert len(set(pictures)) == len(pictures)
+    for example in examples:
+        assert example.task == "retrieval"
+        assert [one.marker for one in example.references] == [1, 2, 3]
+        assert {one.role for one in example.references} == {None}
+        context = {one.image.data for one in example.references}
+        assert len(context) == 3
+        assert example.target.data not in context
+        assert {one.text for one in example.references} == {example.text} == {example.caption}
+    build_shards(tmp_path / "again", job, workers=2)
+    for path in sorted((tmp_path / "shards").glob("*.tar")):
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("examples", [5, 10, 135, 1000])
+@pytest.mark.parametrize("seed", [0, 1, 53, 97, 12345])
+def test_every_pair_is_a_target_once(examples: int, seed: int) -> None:
+    found = [order_of(index, examples, seed) for index in range(examples)]
+    assert sorted(found) == [(cluster, k) for cluster in range(examples // 5) for k in range(5)]
+    if examples > 50:
+        near = sum(one[0] == other[0] for one, other in pairwise(found))
+        assert near <= examples // 50

@@ -1,0 +1,92 @@
+"""`instruct-imagen clusters`: what it prints, and one line for what cannot be done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from instruct_imagen.cli import main
+from instruct_imagen.cli.clusters import known_settings, settings_from
+from instruct_imagen.cli.errors import UsageError
+from instruct_imagen.data.clusters.rows import ClusterError
+from instruct_imagen.data.clusters.settings import ClusterSettings
+from instruct_imagen.data.shards.reading import read_shards
+from tests.data.clusters.builds import write_corpus
+
+
+def test_from_a_corpus_to_shards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_corpus(tmp_path / "corpus")
+    build = ["clusters", "build", str(tmp_path / "corpus"), str(tmp_path / "out")]
+    main([*build, "filters.min_side=48", "filters.min_quality=0.2", "least=0.4"])
+    printed = capsys.readouterr()
+    assert "words: kept 32, too small 1\n" in printed.out
+    assert "blank 1" in printed.out
+    assert "  zz_silent.png: no caption in zz_silent.txt beside it\n" in printed.err
+    shards = tmp_path / "shards"
+    main(
+        ["clusters", "write", str(tmp_path / "out"), str(shards), "--size", "32", "--clusters", "2"]
+    )
+    assert capsys.readouterr().out == f"{shards}: 10 examples of 2 clusters\n"
+    assert len(list(read_shards(shards))) == 10
+    (tmp_path / "corpus").rename(tmp_path / "elsewhere")
+    with pytest.raises(SystemExit) as ended:
+        main(["clusters", "write", str(tmp_path / "out"), str(tmp_path / "more")])
+    assert ended.value.code == 2
+    assert "build again from where it lies now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["build", "nothing", "out"], "nothing"),
+        (["build", "corpus", "out", "--until", "bake"], "--until must be one of read, words, "),
+        (["build", "corpus", "out", "leest=1"], "did you mean least?"),
+        (["build", "corpus", "out", "least"], "'least' is no setting: write key=value"),
+        (["build", "corpus", "out", "filters.blank=3"], "filter: blank=3.0 must be from 0 to 1"),
+        (["build", "corpus", "out", "--domains", "list.json"], "list.json must be like"),
+        (["write", "corpus", "out"], "holds no clusters: build them first"),
+    ],
+)
+def test_one_line_says_what_is_wrong(
+    arguments: list[str],
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_corpus(tmp_path / "corpus")
+    (tmp_path / "list.json").write_text('["art"]')
+    with pytest.raises(SystemExit) as ended:
+        main(["clusters", *arguments])
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err
+    assert line in printed
+    assert printed.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_setting_takes_effect() -> None:
+    usual = ClusterSettings()
+    for key, kind in known_settings().items():
+        values = {int: "5", float: "0.45", str: "float32", bool: "true"}
+        value = "2" if key == "filters.max_aspect" else values[kind]
+        assert settings_from([f"{key}={value}"], None) != usual, key
+
+
+def test_domains_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "domains.json"
+    path.write_text(json.dumps({"cats": ["a cat"], "dogs": ["a dog", "a puppy"]}))
+    found = settings_from([], path).domains.domains
+    assert [(one.name, one.prompts) for one in found] == [
+        ("cats", ("a cat",)),
+        ("dogs", ("a dog", "a puppy")),
+    ]
+    path.write_text(json.dumps({"cats": ["a cat"]}))
+    with pytest.raises(ClusterError, match="at least two"):
+        settings_from([], path)
+    path.write_text("{")
+    with pytest.raises(UsageError, match="is no JSON"):
+        settings_from([], path)
