@@ -26,7 +26,12 @@ class Tags(HTMLParser):
             assert dict(attributes)["src"].startswith("data:image/png;base64,")
 
 
-def test_a_run_leaves_a_page_with_its_curves_and_sheets_and_event_files(tmp_path, capsys):
+def test_a_run_leaves_a_page_with_its_curves_and_sheets_and_event_files(
+    tmp_path, capsys, monkeypatch
+):
+    # a terminal wide enough for the whole bar
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("LINES", "50")
     trainer = Trainer(tiny(tmp_path / "my <run>"))
     trainer.run()
     folder = tmp_path / "my <run>"
