@@ -10,8 +10,9 @@ import pytest
 from instruct_imagen.cli import main
 from instruct_imagen.cli.clusters import known_settings, settings_from
 from instruct_imagen.cli.errors import UsageError
+from instruct_imagen.data.clusters.reading import open_web_corpus
 from instruct_imagen.data.clusters.rows import ClusterError
-from instruct_imagen.data.clusters.settings import ClusterSettings
+from instruct_imagen.data.clusters.settings import steps_of
 from instruct_imagen.data.shards.reading import read_shards
 from tests.data.clusters.builds import write_corpus
 
@@ -68,12 +69,25 @@ def test_one_line_says_what_is_wrong(
     assert not (tmp_path / "out").exists()
 
 
-def test_every_setting_takes_effect() -> None:
-    usual = ClusterSettings()
+def test_every_setting_reaches_a_step(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "corpus")
+    corpus = open_web_corpus(tmp_path / "corpus")
+
+    def steps(*given: str) -> str:
+        return repr(steps_of(tmp_path / "out", corpus, settings_from(given, None)))
+
+    usual = steps("dtype=float32")
+    values = {int: "5", float: "0.45", bool: "true"}
+    named = {
+        "filters.max_aspect": "2", "dtype": "bfloat16", "device": "cuda", "quality_model": "nima",
+    }  # fmt: skip
     for key, kind in known_settings().items():
-        values = {int: "5", float: "0.45", str: "float32", bool: "true"}
-        value = "2" if key == "filters.max_aspect" else values[kind]
-        assert settings_from([f"{key}={value}"], None) != usual, key
+        if key == "image_model":
+            with pytest.raises(ClusterError, match="nowhere/clip"):
+                steps("image_model=nowhere/clip")
+            continue
+        value = named.get(key) or values[kind]
+        assert steps("dtype=float32", f"{key}={value}") != usual, key
 
 
 def test_domains_of_ones_own(tmp_path: Path) -> None:

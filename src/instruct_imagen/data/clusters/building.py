@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from instruct_imagen.data.clusters.engine import elsewhere, one_thread, run_parts
+from instruct_imagen.data.clusters.engine import elsewhere, run_parts
 from instruct_imagen.data.clusters.ledger import total, unwritable
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.clusters.steps.base import Step
+from instruct_imagen.data.one_thread import one_thread
 
 LOCK = ".lock"
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from instruct_imagen.data.annotators.base import AnnotatorError
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.corpora.base import CorpusError
+from instruct_imagen.data.one_thread import one_thread
 from instruct_imagen.images import ImageError
 
 PartFunction = Callable[[str], None]
@@ -87,19 +87,6 @@ def first_of_each(tables: Sequence[Path], column: str, order: str) -> list[Any]:
 def elsewhere() -> bool:
     """Whether parts are made by a cluster."""
     return os.environ.get("DAFT_RUNNER", "").lower() == "ray"
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Parts are what runs side by side; and sums of one thread are the same in every process."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _outcome(make: PartFunction, part: str) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from instruct_imagen.data.annotators.base import Annotator
 from instruct_imagen.data.annotators.registry import annotator
@@ -20,6 +18,7 @@ from instruct_imagen.data.corpora.registry import all_corpora, open_corpus
 from instruct_imagen.data.corpus_tasks.base import CorpusTaskError, Maker, Tools, stored
 from instruct_imagen.data.corpus_tasks.plan import Plan, digest_of, plan_of
 from instruct_imagen.data.corpus_tasks.registry import maker_of
+from instruct_imagen.data.one_thread import one_thread
 from instruct_imagen.data.shards.layout import ShardError, StoredExample, members_of
 from instruct_imagen.data.world.scenes import scene_rng
 
@@ -213,7 +212,7 @@ class _Examples:
             if target not in self._maker.targets(record):
                 raise self._changed(position)
             rng = scene_rng(job.seed, index)
-            with _one_thread():
+            with one_thread():
                 draft = self._maker.draft(rng, record, target, self._tools)
             yield stored(job.task, index, draft, job.size)
 
@@ -254,17 +253,6 @@ class _Examples:
             f"{self._job.folder}: entry {position} of {self._job.corpus} has changed since the "
             "build began: leave the files alone while shards are built"
         )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """A network's sums are then taken in one order, however many processes there are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 __all__ = ["ROLES", "CorpusJob", "CorpusTaskError", "corpus_job", "tools_of"]

@@ -67,7 +67,7 @@ class Candidates(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicates(Step):
-    """``<domain>.<range>.npy``: (m, 2) int64 near-duplicates; ``.measured.npy`` (P, 3) float32.
+    """``<domain>.<range>.npy``: (m, 2) int64 near-duplicates.
 
     Attributes:
         candidates: What is compared.
@@ -129,8 +129,6 @@ class Duplicates(Step):
             draft.count("by metadata", len(by_metadata))
         draft.count("pairs", len(pairs))
         write_array(np.concatenate(found), draft.path(f"{part}.npy"))
-        table = (measured.similarity, measured.correlation, measured.difference)
-        write_array(np.stack(table, axis=1), draft.path(f"{part}.measured.npy"))
 
     def measured(self, domain: str, pairs: np.ndarray) -> Measured:
         """What is measured of pairs (P, 2) of a domain's rows."""
