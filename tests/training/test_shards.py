@@ -173,6 +173,49 @@ def test_shards_must_fit_the_recipe(tmp_path, shards):
         trainer(tmp_path / "run", tmp_path / "nowhere")
 
 
+def test_one_stage_on_shards_and_the_others_on_the_world(tmp_path, own):
+    """As stage 1 is on the clusters of a corpus."""
+    faces = Stage(name="retrieval", images=8, ratios={"face": 1.0})
+    rest = Stage(name="instruct", images=8, ratios={"face": 0.5, "subject": 0.5})
+    given = (f"shards={own[0]},{own[1]}", "noises=1", "targets=1")
+    both = replace(tiny(tmp_path / "run", *given), stages=(faces, rest))
+    config = replace(both, shard_stages=("retrieval",))
+    run = Trainer(config)
+    world = run.world
+    stored, drawn = (
+        stage_mixture(config, place, world.tasks, world.vocabulary, world.shards)
+        for place in (0, 1)
+    )
+    assert {one.text for one in stored.examples(0, 7)} == {
+        index_shards(own[0]).read(number).text for number in range(7)
+    }
+    texts = {one.text for one in drawn.examples(0, 20)}
+    for folder in own:
+        index = index_shards(folder)
+        assert not texts & {index.read(number).text for number in range(len(index))}
+    # The world is a part of what it is trained on: its drawings are compared, and on the card.
+    assert world.fingerprints["vocabulary"] and world.fingerprints["shards"]
+    run.sheet = lambda: None
+    run.run()
+    export(run, tmp_path / "exported", dtype=torch.float32)
+    card = (tmp_path / "exported" / "README.md").read_text()
+    assert "stored examples of celeba" in card and "the starter world:" in card
+    with pytest.raises(CheckpointError, match=r"begun with other settings \(shard_stages"):
+        Trainer(both)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (("shard_stages=instruct",), "needs stored examples: name their folders"),
+        (("shards=a", "shard_stages=retrieval"), "retrieval is no stage that has images: use ins"),
+    ],
+)
+def test_stages_that_cannot_draw_from_shards(tmp_path, given, line):
+    with pytest.raises(RecipeError, match=line):
+        tiny(tmp_path, *LAST, *given)
+
+
 class Disguised:
     """Held-out combinations under the name of a task of training."""
 

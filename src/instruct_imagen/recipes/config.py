@@ -125,6 +125,8 @@ class TrainConfig:
         subject: What all of them show, e.g. ``"clay dog"``.
         shards: Folders of `instruct-imagen tasks build` whose examples are trained on, of the same
             size; empty draws from the world, which with shards only the sample sheets show.
+        shard_stages: Stages that draw from `shards`, e.g. ``retrieval``, while the others draw from
+            the world; empty for all.
     """
 
     name: str
@@ -187,6 +189,7 @@ class TrainConfig:
     folder: str = ""
     subject: str = ""
     shards: tuple[str, ...] = ()
+    shard_stages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -253,6 +256,15 @@ def _problems(config: TrainConfig) -> Iterator[str]:
             f"targets={config.targets} is for clusters that are drawn, shards are read one example "
             "at a time: set targets=1, or leave out shards"
         )
+    if config.shard_stages and not config.shards:
+        yield (
+            f"shard_stages={','.join(config.shard_stages)} needs stored examples: name their "
+            "folders, shards=…"
+        )
+    named = [stage.name for stage in config.stages if stage.images]
+    for name in config.shard_stages:
+        if name not in named:
+            yield f"shard_stages={name} is no stage that has images: use {', '.join(named)}"
     if len(config.channels) < 2 or any(width < 1 for width in config.channels):
         yield f"channels={config.channels} must be two widths or more"
     for width in config.channels:
@@ -292,6 +304,11 @@ def _problems(config: TrainConfig) -> Iterator[str]:
         )
     if config.heldout_tasks and not held and not config.shards:  # which may hold some: looked at
         yield "heldout_tasks=true changes nothing, as no stage draws such a task: leave it out"
+
+
+def draws_from_shards(config: TrainConfig, stage: Stage) -> bool:
+    """Whether a stage draws stored examples and not from the world."""
+    return bool(config.shards) and (not config.shard_stages or stage.name in config.shard_stages)
 
 
 def heldout_ratios(stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:

@@ -81,10 +81,11 @@ def export(
 
 def _data(world: World) -> str:
     """What the last run was trained on, in words."""
-    if world.shards:
-        return described(world.shards)
+    stored = described(world.shards)
+    if not world.drawn:
+        return stored
     vocabulary, own = world.vocabulary, world.photographs
-    return (
+    return (f"{stored}, and " if stored else "") + (
         f"the starter world: {len(vocabulary.pairs):,} drawings ({len(vocabulary.concepts)} "
         f"concepts, {len(vocabulary.styles)} styles)"
         + (f" and {len(own)} images of one's own ({own.subject})" if own else "")

@@ -36,7 +36,7 @@ from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.data.world.sources import STYLES
 from instruct_imagen.data.world.vocabulary import MISDRAWN, Face, Vocabulary
 from instruct_imagen.model.text import TextEncoder, starter_encoder_folder
-from instruct_imagen.recipes.config import RecipeError, TrainConfig
+from instruct_imagen.recipes.config import RecipeError, TrainConfig, draws_from_shards
 from instruct_imagen.training.build import (
     build_photographs,
     build_world,
@@ -67,8 +67,8 @@ class World:
         vocabulary: Which of them training may draw (all).
         encoder: The text encoder; a packed one does not know words that the world never uses.
         photographs: The user's own, where the recipe draws from them.
-        shards: Stored examples, where the recipe trains on them; the world is then what its sample
-            sheets show.
+        shards: Stored examples, where the recipe trains on them.
+        drawn: Whether a stage draws from the world itself; else only its sample sheets show it.
     """
 
     atlas: Atlas
@@ -76,6 +76,7 @@ class World:
     encoder: TextEncoder
     photographs: Photographs | None = None
     shards: tuple[ShardIndex, ...] = ()
+    drawn: bool = True
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -84,7 +85,7 @@ class World:
         Of what is drawn, by concept, style and person: a machine that lacks a source has less.
         """
         own = self.photographs.sha256 if self.photographs is not None else ""
-        drawn = "" if self.shards else vocabulary_fingerprint(self.vocabulary)
+        drawn = vocabulary_fingerprint(self.vocabulary) if self.drawn else ""
         return {"photographs": own, "shards": fingerprint(self.shards), "vocabulary": drawn}
 
     @property
@@ -199,12 +200,13 @@ def load_world(config: TrainConfig) -> World:
     """
     photographs = build_photographs(config)
     shards = open_shards(config)
+    drawn = any(not draws_from_shards(config, one) for one in config.stages if one.images)
     # Autocast would cast a frozen encoder's weights anew at every call.
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     if config.world:
         packed = read_packed_world(Path(config.world), config, dtype=dtype)
         check_stages(config, packed.vocabulary, shards)
-        return replace(packed, shards=shards)
+        return replace(packed, shards=shards, drawn=drawn)
     vocabulary, atlas = build_world(config)
     check_stages(config, vocabulary, shards)
     try:
@@ -225,6 +227,7 @@ def load_world(config: TrainConfig) -> World:
         encoder=encoder,
         photographs=photographs,
         shards=shards,
+        drawn=drawn,
     )
 
 

@@ -11,7 +11,12 @@ from instruct_imagen.data.shards.index import ShardIndex, index_shards
 from instruct_imagen.data.shards.mixture import StoredMixture
 from instruct_imagen.data.tasks.base import drawable
 from instruct_imagen.data.tasks.registry import all_tasks
-from instruct_imagen.recipes.config import RecipeError, TrainConfig, heldout_ratios
+from instruct_imagen.recipes.config import (
+    RecipeError,
+    TrainConfig,
+    draws_from_shards,
+    heldout_ratios,
+)
 
 if TYPE_CHECKING:
     from instruct_imagen.data.tasks.base import Task
@@ -44,13 +49,13 @@ def open_shards(config: TrainConfig) -> tuple[ShardIndex, ...]:
 
 
 def check_stages(config: TrainConfig, vocabulary: Vocabulary, shards: Sequence[ShardIndex]) -> None:
-    """Raises unless shards, if there are any, have the tasks of all stages.
+    """Raises unless shards have the tasks of all stages that draw from them.
 
     Raises:
         ShardError: They lack one.
     """
     for number, stage in enumerate(config.stages):
-        if shards and stage.images:
+        if stage.images and draws_from_shards(config, stage):
             stage_mixture(config, number, all_tasks(), vocabulary, shards)  # names what is lacking
 
 
@@ -92,7 +97,7 @@ def _drawn_combinations(
     return [
         (stage.name, name, shards.combinations[name])
         for stage in config.stages
-        if stage.images
+        if stage.images and draws_from_shards(config, stage)
         for name, ratio in stage.ratios.items()
         if ratio > 0 and shards.combinations.get(name)
     ]
@@ -123,12 +128,12 @@ def stage_mixture(
     vocabulary: Vocabulary,
     shards: Sequence[ShardIndex],
 ) -> Mixture | StoredMixture:
-    """The stream of a stage's examples: of the shards where there are any, else of the world.
+    """The stream of a stage's examples: of the shards where it draws from any, else of the world.
 
     A task that neither the shards have nor the world could draw is left out, as it is of a world.
     """
     ratios, seed = config.stages[stage].ratios, _seed(config, stage)
-    if shards:
+    if draws_from_shards(config, config.stages[stage]):
         stored = {name for one in shards for name in one.names}
         kept = {
             name: ratio

@@ -12,7 +12,7 @@ from instruct_imagen.data.example import Example, without_instruction
 from instruct_imagen.data.mixture import Mixture, drawable_ratios, left_out
 from instruct_imagen.data.shards.mixture import StoredMixture
 from instruct_imagen.model.text import TextEncoder
-from instruct_imagen.recipes.config import TrainConfig
+from instruct_imagen.recipes.config import TrainConfig, draws_from_shards
 from instruct_imagen.training.packed_world import World
 from instruct_imagen.training.processes import Processes
 from instruct_imagen.training.shards import stage_mixture
@@ -55,7 +55,7 @@ def stage_stream(
         world: What the examples show, or the shards that they lie in.
         processes: Among which each step is shared out.
     """
-    if world.shards and not config.stages[stage].images:
+    if draws_from_shards(config, config.stages[stage]) and not config.stages[stage].images:
         return iter(())  # whose tasks the shards need not have
     mixture = stage_mixture(config, stage, world.tasks, world.vocabulary, world.shards)
     count = config.batch_size // config.noises
@@ -76,14 +76,17 @@ def left_out_of(config: TrainConfig, world: World) -> tuple[str, ...]:
     """
     stages = [stage for stage in config.stages if stage.images]
     stored = {name for shards in world.shards for name in shards.names}
-    for stage in stages if not stored else ():
-        drawable_ratios(world.tasks, stage.ratios, world.vocabulary)
+    for stage in stages:
+        if not draws_from_shards(config, stage):
+            drawable_ratios(world.tasks, stage.ratios, world.vocabulary)
     known = {
         name: ratio
         for stage in stages
         for name, ratio in stage.ratios.items()
         # Others are told by the mixture.
-        if ratio > 0 and name in world.tasks and name not in stored
+        if ratio > 0
+        and name in world.tasks
+        and not (name in stored and draws_from_shards(config, stage))
     }
     return left_out(world.tasks, known, world.vocabulary)
 

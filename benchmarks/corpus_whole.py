@@ -1,0 +1,124 @@
+"""Clusters of the whole real corpus, step by step: seconds, processor time, images/s, peak memory.
+
+make: writes all photo stamps, clip art and emoji of the training vocabulary as tars (Debian's
+tuxpaint-stamps-default and openclipart-svg; the emoji sets are installed with the project).
+build: runs `instruct-imagen clusters build` on them once a step, each in a process of its own, so
+that the system tells its time and its peak; seconds include a start of some seconds. A step that is
+done is passed over. Prints a table and writes JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).parent))
+from corpus_material import clip_art, emoji, stamps, write_tars
+
+from instruct_imagen.training.card import code_commit, machine_name
+
+
+def samples(side: int, share: int) -> Iterator[tuple[str, bytes, str]]:
+    """(name, image, caption) of one in `share` of all, drawings at `side` pixels."""
+    found = list(stamps())[::share]
+    yield from found
+    for place, (title, keywords, picture) in enumerate(clip_art(1_000_000, side)):
+        if place % share == 0:
+            words = ", ".join(sorted(keywords - {title.lower()}))
+            yield f"clip_art/{place}.png", _png(picture), f"{title}, {words}" if words else title
+    for place, (concept, style, picture) in enumerate(emoji(None, side)):
+        if place % share == 0:
+            yield f"{style}/{concept}.png", _png(picture), f"{concept}, {style}"
+
+
+def build(corpus: Path, out: Path, settings: list[str]) -> list[dict[str, object]]:
+    """What each step took, in its order."""
+    rows = []
+    command = [sys.executable, "-m", "instruct_imagen.cli", "clusters", "build", corpus, out]
+    for step in _steps(corpus, out):
+        before, start = os.times(), time.perf_counter()
+        child = subprocess.Popen(
+            [*command, *settings, "--until", step], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        said = child.stdout.read().strip().splitlines()
+        _, status, used = os.wait4(child.pid, 0)
+        if status:
+            sys.exit(f"{step} ended with status {os.waitstatus_to_exitcode(status)}")
+        after = os.times()
+        rows.append(
+            {
+                "step": step,
+                "seconds": round(time.perf_counter() - start, 1),
+                "processor_seconds": round(
+                    after.children_user + after.children_system
+                    - before.children_user - before.children_system,
+                    1,
+                ),
+                "peak_mib": used.ru_maxrss // 1024,
+                "said": said[-1],
+            }
+        )  # fmt: skip
+        print(f"{step}: {rows[-1]}", flush=True)
+    return rows
+
+
+def _steps(corpus: Path, out: Path) -> list[str]:
+    from instruct_imagen.data.clusters.reading import open_web_corpus
+    from instruct_imagen.data.clusters.settings import ClusterSettings, steps_of
+
+    return [step.name for step in steps_of(out, open_web_corpus(corpus), ClusterSettings())]
+
+
+def _png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def main() -> None:
+    """Parses and runs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    make = verbs.add_parser("make", help="write the corpus as tars")
+    make.add_argument("folder", type=Path)
+    make.add_argument("--side", type=int, default=128, help="pixels of a drawing (128)")
+    make.add_argument("--share", type=int, default=1, help="one in so many (1: all)")
+    run = verbs.add_parser("build", help="build its clusters, a process a step")
+    run.add_argument("corpus", type=Path)
+    run.add_argument("out", type=Path)
+    run.add_argument("settings", nargs="*", help="of the build, KEY=VALUE")
+    run.add_argument("--json", type=Path, default=Path("out/corpus_whole.json"))
+    chosen = parser.parse_args()
+    if chosen.verb == "make":
+        if chosen.folder.exists():
+            sys.exit(f"{chosen.folder} is there already: name a new folder")
+        count = write_tars(chosen.folder, tqdm(samples(chosen.side, chosen.share), unit="image"))
+        print(f"{chosen.folder}: {count:,} images")
+        return
+    rows = build(chosen.corpus, chosen.out, chosen.settings)
+    images = int(str(rows[0]["said"]).split("rows ")[1].split(",")[0].replace(",", "") or 0)
+    total = sum(float(str(row["seconds"])) for row in rows)
+    print(
+        "| step | seconds | processor seconds | peak MiB | what it counted |\n|---|---|---|---|---|"
+    )
+    for row in rows:
+        print("| " + " | ".join(str(row[key]) for key in row) + " |")
+    print(f"{images:,} images in {total:.0f} s, {images / total:.1f} images/s")
+    about = {"commit": code_commit(), "machine": machine_name(), "settings": chosen.settings}
+    chosen.json.parent.mkdir(parents=True, exist_ok=True)
+    chosen.json.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
