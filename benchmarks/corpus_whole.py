@@ -1,7 +1,8 @@
 """Clusters of the whole real corpus, step by step: seconds, processor time, images/s, peak memory.
 
-make: writes all photo stamps, clip art and emoji of the training vocabulary as tars (Debian's
-tuxpaint-stamps-default and openclipart-svg; the emoji sets are installed with the project).
+make: writes all photo stamps, clip art with keywords and emoji of all sets, whether held out or
+not, as tars (Debian's tuxpaint-stamps-default and openclipart-svg; the emoji sets are installed
+with the project).
 build: runs `instruct-imagen clusters build` on them once a step, each in a process of its own, so
 that the system tells its time and its peak; seconds include a start of some seconds. A step that is
 done is passed over. Prints a table and writes JSON.
@@ -23,8 +24,9 @@ from PIL import Image
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent))
-from corpus_material import clip_art, emoji, stamps, write_tars
+from corpus_material import clip_art, on_white, stamps, write_tars
 
+from instruct_imagen.data.world.sources import read_sets
 from instruct_imagen.training.card import code_commit, machine_name
 
 
@@ -36,9 +38,14 @@ def samples(side: int, share: int) -> Iterator[tuple[str, bytes, str]]:
         if place % share == 0:
             words = ", ".join(sorted(keywords - {title.lower()}))
             yield f"clip_art/{place}.png", _png(picture), f"{title}, {words}" if words else title
-    for place, (concept, style, picture) in enumerate(emoji(None, side)):
-        if place % share == 0:
-            yield f"{style}/{concept}.png", _png(picture), f"{concept}, {style}"
+    for style, drawings in sorted(read_sets().items()):
+        # Skin tones are one picture in five colours.
+        names = sorted(name for name in drawings.bodies if "-tone" not in name)
+        for name in names[::share]:
+            sprite = drawings.draw(name, side)
+            if sprite is not None:
+                picture = on_white(sprite.transpose(1, 2, 0))
+                yield f"{style}/{name}.png", _png(picture), name.replace("-", " ")
 
 
 def build(corpus: Path, out: Path, settings: list[str]) -> list[dict[str, object]]:
