@@ -25,7 +25,7 @@ class Stage:
     """One stage of training.
 
     Attributes:
-        name: ``pretrain``, ``retrieval`` (stage 1 of [Hu24]), ``layouts``, ``subjects`` and ``styles``
+        name: ``pretrain``, ``retrieval`` (stage 1 of [Hu24]), ``layouts``, ``subjects``, ``styles``
             (warm-ups of ours), ``instruct`` (stage 2) or ``upscale`` (of an upscaler).
         images: How many training images it lasts.
         ratios: Weight of each task; see `data.mixture`.
