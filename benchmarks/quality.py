@@ -4,7 +4,7 @@
 
 Shares of PQ 1, 0.5 and 0 of renders that nothing was fixed on: of the training split, of held-out
 concepts, of the held-out style, and of the first with each fault in three strengths, of which the
-head was not taught the last two (melt, break); and milliseconds an image on one core. Prints a
+judge was not taught the last two (melt, break); and milliseconds an image on one core. Prints a
 table and writes out/quality.json.
 """
 
@@ -41,7 +41,7 @@ from instruct_imagen.evaluation.corruptions import (
     is_seen,
 )
 from instruct_imagen.evaluation.judges.quality import QualityMeasure
-from instruct_imagen.evaluation.quality_fit import real_scenes, rendered
+from instruct_imagen.evaluation.quality_lessons import real_scenes, rendered
 
 SEED = 7_000_000
 

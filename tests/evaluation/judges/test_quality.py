@@ -7,28 +7,29 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save
+from safetensors.torch import save, save_file
 
 from instruct_imagen.data.world.fallback import fallback_atlas, fallback_vocabulary
 from instruct_imagen.data.world.scenes import sample_scene, scene_rng
 from instruct_imagen.evaluation.case import EvaluationError
 from instruct_imagen.evaluation.corruptions import STRENGTHS, UNTAUGHT, corrupted
 from instruct_imagen.evaluation.judges.quality import (
-    SIZES,
-    Features,
     QualityMeasure,
-    distances,
+    Scale,
+    metadata,
     nearest_size,
+    read,
     verdict,
 )
-from instruct_imagen.evaluation.quality_fit import (
-    Amounts,
-    limits_of,
+from instruct_imagen.evaluation.judges.quality_networks import SIZES, Features, PixelNetwork
+from instruct_imagen.evaluation.quality_fit import Amounts, scale_of, second_limit, taught
+from instruct_imagen.evaluation.quality_lessons import (
+    Renders,
+    disturbed,
     rendered,
-    second_limit,
-    spread_out,
-    taught,
+    rendered_with_things,
     worsened,
+    worsened_things,
 )
 
 
@@ -42,6 +43,12 @@ def _renders(size: int, count: int = 24) -> np.ndarray:
     words = fallback_vocabulary().of_styles(["flat"])
     scenes = [sample_scene(scene_rng(8, number), words) for number in range(count)]
     return rendered(scenes, fallback_atlas(), size)
+
+
+@cache
+def _with_things(count: int = 24) -> Renders:
+    scenes = [sample_scene(scene_rng(8, number), fallback_vocabulary()) for number in range(count)]
+    return rendered_with_things(scenes, fallback_atlas(), 32)
 
 
 def _pq(images) -> float:
@@ -88,7 +95,7 @@ def test_a_picture_has_one_score_whatever_is_beside_it():
         ((alone, why, again),) = _measure().score([image])
         assert (alone, reason.split(":")[0]) == (score, why.split(":")[0])
         assert measures == pytest.approx(again, abs=1e-3)
-        assert set(measures) == {"fault", "distance"}
+        assert set(measures) == {"fault"}
 
 
 def test_noise_is_no_render():
@@ -100,24 +107,34 @@ def test_sizes_by_ratio():
     assert [nearest_size(side) for side in (8, 32, 45, 46, 64, 128)] == [32, 32, 32, 64, 64, 64]
 
 
-def test_the_worst_measure_counts():
-    limits = {"fault": [1.0, 3.0], "distance": [2.0, 4.0]}
-    assert verdict(0.5, 1.0, limits)[0] == 1.0
-    assert verdict(1.0, 1.0, limits)[0] == 0.5
-    assert verdict(0.5, 4.5, limits)[0] == 0.0
-    assert "like no real render" in verdict(0.5, 2.5, limits)[1]
-    assert "strong fault" in verdict(3.5, 2.5, limits)[1]
+def test_limits_part_three_grades():
+    scores = [verdict(fault, [1.0, 3.0])[0] for fault in (0.9, 1.0, 2.9, 3.0)]
+    assert scores == [1.0, 0.5, 0.5, 0.0]
+    assert "spoiled" in verdict(3.5, [1.0, 3.0])[1]
 
 
-def test_distance_is_by_the_neighbourhood_of_the_nearest():
-    bank, radius = torch.tensor([[0.0, 0.0], [10.0, 0.0]]), torch.tensor([1.0, 4.0])
-    found = distances(torch.tensor([[0.5, 0.0], [6.0, 0.0], [4.0, 0.0]]), bank, radius)
-    assert found.tolist() == pytest.approx([0.5, 1.0, 1.5])
+def test_both_networks_count_alike_in_units_of_renders():
+    scale = Scale(head=(-4.0, 2.0), pixels=(10.0, 5.0), limits=(1.0, 2.0))
+    found = scale.summed(torch.tensor([-4.0, 0.0, -4.0]), torch.tensor([10.0, 10.0, 25.0]))
+    assert found.tolist() == [0.0, 2.0, 3.0]
 
 
-def test_a_bank_covers_all():
-    points = torch.tensor([[0.0], [0.1], [0.2], [5.0], [9.0]])
-    assert spread_out(points, 3).tolist() == [0, 4, 3]
+def test_a_scale_is_read_as_it_was_written(tmp_path):
+    scales = {size: Scale(head=(-4.1, 2.0), pixels=(1.0, size), limits=(0.3, 2)) for size in SIZES}
+    save_file({"one": torch.ones(1)}, tmp_path / "some.safetensors", metadata(scales))
+    assert read(tmp_path / "some.safetensors")[1] == scales
+
+
+def test_a_folded_network_says_the_same():
+    torch.manual_seed(0)
+    images = torch.from_numpy(_renders(64, 8)).permute(0, 3, 1, 2)
+    network, maps = PixelNetwork(64), Features()(images)
+    for _ in range(3):  # its normalisations have seen something
+        network(images, maps)
+    before = network.eval()(images, maps)
+    after = network.folded()
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in after.modules())
+    assert torch.allclose(after(images, maps), before, atol=1e-4)
 
 
 def test_the_second_limit_stands_between_light_and_strong():
@@ -134,21 +151,43 @@ def test_worse_pictures_differ_and_know_how_much():
     assert np.array_equal(worse, worsened(images, 3)[0])
 
 
-def test_head_bank_and_thresholds_are_made_the_same_again():
+def test_worse_things_differ_and_know_how_much():
+    renders = _with_things()
+    worse, grades = worsened_things(renders, 3)
+    assert set(grades.tolist()) <= {0, 1, 2, 3} and len(set(grades.tolist())) > 2
+    changed = (worse != renders.images).any((1, 2, 3))
+    assert np.array_equal(changed, grades > 0)
+    assert np.array_equal(worse, worsened_things(renders, 3)[0])
+
+
+def test_the_one_thing_of_a_render_is_one_of_its_things():
+    renders = _with_things()
+    fewer = (renders.one < renders.things).any((1, 2))
+    assert (renders.one <= renders.things).all() and renders.one.any((1, 2)).all()
+    assert fewer.any() and not fewer.all()  # some scenes have several
+
+
+def test_what_nobody_sees_is_small_and_everywhere():
+    torch.manual_seed(0)
+    images = torch.full((64, 3, 32, 32), 128, dtype=torch.uint8)
+    away = (disturbed(images).float() - 128).square().mean((1, 2, 3)).sqrt()
+    assert 0.3 < float(away.max()) <= 1.3  # rounding adds to it
+    assert float(away.min()) < 0.3
+
+
+def test_networks_and_scale_are_made_the_same_again():
     torch.set_num_threads(1)  # as in the command
     words, atlas, features = fallback_vocabulary(), fallback_atlas(), Features()
-    amounts = Amounts(clean=72, worse=64, held_back=24, bank=16, epochs=1)
+    amounts = Amounts(clean=32, worse=32, head_epochs=2, pictures=32, pixel_epochs=2, held_back=16)
 
     def made():
         tensors = taught(32, features, words, atlas, amounts)
-        return tensors, limits_of(32, features, tensors, words, atlas, amounts)
+        return tensors, scale_of(32, features, tensors, words, atlas, amounts)
 
-    (one, limits), (other, again) = made(), made()
-    assert limits == again and set(limits) == {"fault", "distance"}
-    assert all(light <= strong for light, strong in limits.values())
+    (one, scale), (other, again) = made(), made()
+    assert scale == again and scale.limits[0] <= scale.limits[1]
     assert set(one) == set(other)
     assert save(one) == save(other)
-    assert one["32.bank"].shape == (16, 48) and (one["32.radius"] > 0).all()
 
 
 def test_a_missing_file_has_a_cure(tmp_path):

@@ -1,0 +1,1 @@
+"""Ways to spoil a picture; `registry` and `evaluation.corruptions` name them."""
