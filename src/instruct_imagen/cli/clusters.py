@@ -75,6 +75,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     build.add_argument(
         "--store", type=Path, metavar="FOLDER", help="keep vectors here, for other builds too"
     )
+    build.add_argument(
+        "--holdout",
+        action="append",
+        default=[],
+        dest="holdouts",
+        metavar="FOLDER",
+        help="take out what is alike to its images, as of a test set; `starter`: of this project's "
+        "own; may be given several times",
+    )
     build.add_argument("--until", metavar="STEP", help="end after this step")
     build.add_argument(
         "--workers", type=positive, default=1, help="processes; they change no byte (1)"
@@ -109,6 +118,7 @@ def build_command(chosen: argparse.Namespace) -> None:
     from instruct_imagen.cli.corpus import options_in
     from instruct_imagen.data.clusters.building import build
     from instruct_imagen.data.clusters.engine import elsewhere
+    from instruct_imagen.data.clusters.holdouts import open_holdout
     from instruct_imagen.data.clusters.reading import PART_ROWS, open_web_corpus
     from instruct_imagen.data.clusters.settings import steps_of
     from instruct_imagen.data.clusters.steps.members import Members
@@ -127,9 +137,9 @@ def build_command(chosen: argparse.Namespace) -> None:
     options = options_in(chosen.options)
     rows = chosen.part_rows or PART_ROWS
     corpus = open_web_corpus(folder, kind=chosen.kind, options=options, part_rows=rows)
-    steps = until(
-        steps_of(out, corpus, settings, chosen.store and chosen.store.resolve()), chosen.until
-    )
+    holdouts = [open_holdout(given) for given in chosen.holdouts]
+    store = chosen.store and chosen.store.resolve()
+    steps = until(steps_of(out, corpus, settings, store, holdouts), chosen.until)
     bars = _Bars()
     try:
         counts = build(chosen.out, steps, workers=chosen.workers, report=bars)

@@ -52,7 +52,7 @@ def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
 def _bits(low: np.ndarray) -> np.ndarray:
     block = low[:, :_LOW, :_LOW].copy()
     block[:, 0, 0] = low[:, _LOW, 0]
-    flat = block.reshape(len(low), -1)
+    flat = block.reshape(len(low), _LOW * _LOW)
     above = flat > np.median(flat, axis=1, keepdims=True)
     return np.packbits(above, axis=1).view(">u8")[:, 0].astype(np.uint64)
 

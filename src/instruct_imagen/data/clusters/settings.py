@@ -16,6 +16,7 @@ from instruct_imagen.data.clusters.encoders import (
     fast_dtype,
 )
 from instruct_imagen.data.clusters.filtering import FilterSettings
+from instruct_imagen.data.clusters.holdouts import HeldSet
 from instruct_imagen.data.clusters.near_duplicates import Thresholds
 from instruct_imagen.data.clusters.neighbours import RECALL
 from instruct_imagen.data.clusters.picture_quality import Quality, SimpleQuality
@@ -30,6 +31,8 @@ from instruct_imagen.data.clusters.steps.domains import Domains
 from instruct_imagen.data.clusters.steps.duplicates import Candidates, Duplicates
 from instruct_imagen.data.clusters.steps.embed import Embed
 from instruct_imagen.data.clusters.steps.gather import Gather
+from instruct_imagen.data.clusters.steps.holdout import HoldOut
+from instruct_imagen.data.clusters.steps.leaks import Leaks
 from instruct_imagen.data.clusters.steps.members import Members
 from instruct_imagen.data.clusters.steps.pixels import Pixels
 from instruct_imagen.data.clusters.steps.plan import CANDIDATES, PlanSearch
@@ -86,7 +89,11 @@ class ClusterSettings:
 
 
 def steps_of(
-    root: Path, corpus: WebCorpus, settings: ClusterSettings, store: Path | None = None
+    root: Path,
+    corpus: WebCorpus,
+    settings: ClusterSettings,
+    store: Path | None = None,
+    holdouts: Sequence[HeldSet] = (),
 ) -> Sequence[Step]:
     """All steps of a build, in their order.
 
@@ -95,6 +102,7 @@ def steps_of(
         corpus: What is read.
         settings: How.
         store: Folder where vectors are kept between builds; None for none.
+        holdouts: Whose pictures must not be in any cluster.
     """
     read = Read(root=root, corpus=corpus)
     words = Words(root=root, read=read, filters=settings.filters)
@@ -104,7 +112,12 @@ def steps_of(
     )
     images, texts = encoders_of(settings)
     embed = Embed(root=root, pixels=pixels, images=images, words=texts, store=store)
-    domains = Domains(root=root, embed=embed, sorting=settings.domains)
+    leaks, watching = None, ()
+    if holdouts:
+        held = HoldOut(root=root, sets=tuple(holdouts), images=images)
+        leaks = Leaks(root=root, embed=embed, held=held, thresholds=settings.duplicates)
+        watching = (held, leaks)
+    domains = Domains(root=root, embed=embed, sorting=settings.domains, leaks=leaks)
     gather = Gather(root=root, domains=domains, text_weight=settings.text_weight)
     plan = PlanSearch(
         root=root, gather=gather, candidates=settings.candidates, recall=settings.recall,
@@ -116,8 +129,8 @@ def steps_of(
     cut = CutClusters(root=root, duplicates=duplicates, least=settings.least)
     members = Members(root=root, cut=cut)
     return (
-        read, words, repeats, pixels, embed, domains, gather, plan, search, candidates, duplicates,
-        cut, members,
+        read, words, repeats, pixels, embed, *watching, domains, gather, plan, search, candidates,
+        duplicates, cut, members,
     )  # fmt: skip
 
 
