@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
 
+from instruct_imagen.data.clusters import settings as building
 from instruct_imagen.data.clusters.building import build
 from instruct_imagen.data.clusters.hashes import perceptual_hashes, thumbnail
 from instruct_imagen.data.clusters.holdouts import open_holdout
@@ -78,6 +81,13 @@ def plant(corpus: Path) -> dict[str, str]:
     return {key: name for key, (_, name) in planted.items()}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _networks_are_read_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "encoders_of", lru_cache(building.encoders_of))
+        yield
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, str]]:
     """A corpus with planted pictures, the hold-out, and what was planted."""
@@ -87,9 +97,18 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[
     return root / "corpus", root / "test", plant(root / "corpus")
 
 
+@pytest.fixture(scope="module")
+def built(folders: tuple[Path, Path, dict[str, str]]) -> Path:
+    """The clusters of the corpus, to which no hold-out was given."""
+    corpus, held, _ = folders
+    counts = build(held.parent / "built", steps_with(corpus, held.parent / "built"))
+    assert "leaks" not in counts
+    return held.parent / "built"
+
+
 def steps_with(corpus: Path, root: Path, *holdouts: Path) -> Sequence[Step]:
     found = [open_holdout(one) for one in holdouts]
-    return steps_of(root, open_small(corpus), SETTINGS, root.parent / "store", found)
+    return steps_of(root, open_small(corpus), SETTINGS, holdouts=found)
 
 
 def stamps(root: Path) -> dict[str, int]:
@@ -105,13 +124,10 @@ def named(root: Path) -> dict[str, tuple[str, str]]:
 
 
 def test_what_is_held_out_is_named_and_in_no_cluster(
-    folders: tuple[Path, Path, dict[str, str]], tmp_path: Path
+    folders: tuple[Path, Path, dict[str, str]], built: Path, tmp_path: Path
 ) -> None:
     corpus, held, planted = folders
-    root = tmp_path / "out"
-    counts = build(root, steps_with(corpus, root))
-    assert "leaks" not in counts
-    assert not (root / "leaks").exists()
+    root = Path(shutil.copytree(built, tmp_path / "out"))
     before, open_to_all = stamps(root), members_of(root)
     keys = read_members(root / "members" / MEMBERS)["key"].to_pylist()
     assert set(planted) & set(keys)  # else there would be nothing to take out
@@ -140,15 +156,14 @@ def test_what_is_held_out_is_named_and_in_no_cluster(
 
 
 def test_another_hold_out_makes_the_rest_anew(
-    folders: tuple[Path, Path, dict[str, str]], tmp_path: Path
+    folders: tuple[Path, Path, dict[str, str]], built: Path, tmp_path: Path
 ) -> None:
-    corpus, held, planted = folders
+    corpus, held, _ = folders
     mine = tmp_path / "test"
     mine.mkdir()
     (mine / "house.png").write_bytes((held / "house.png").read_bytes())
-    root = tmp_path / "out"
-    steps = steps_with(corpus, root, mine)
-    build(root, steps)
+    root = Path(shutil.copytree(built, tmp_path / "out"))
+    build(root, steps_with(corpus, root, mine))
     assert set(named(root)) == {"yy_larger.png"}
     first = members_of(root)
     (root / "leaks" / "00000.jsonl").unlink()  # as if the build had been killed there
@@ -160,7 +175,7 @@ def test_another_hold_out_makes_the_rest_anew(
     assert members_of(root) != first
     strict = replace(SETTINGS.duplicates, correlation=1.5, similarity=2)  # nothing is alike
     settings, found = replace(SETTINGS, duplicates=strict), [open_holdout(mine)]
-    build(root, steps_of(root, open_small(corpus), settings, tmp_path / "store", found))
+    build(root, steps_of(root, open_small(corpus), settings, holdouts=found))
     assert set(named(root)) == {"aa_same.png"}
 
 
@@ -189,7 +204,7 @@ def test_hold_outs_of_all_kinds_give_the_same_pictures(tmp_path: Path) -> None:
 
 
 def test_a_hold_out_that_cannot_be_read_is_no_hold_out(
-    folders: tuple[Path, Path, dict[str, str]], tmp_path: Path
+    folders: tuple[Path, Path, dict[str, str]], built: Path, tmp_path: Path
 ) -> None:
     corpus, _, _ = folders
     with pytest.raises(ClusterError, match="is no folder"):
@@ -198,7 +213,7 @@ def test_a_hold_out_that_cannot_be_read_is_no_hold_out(
     with pytest.raises(ClusterError, match="holds no images"):
         open_holdout(tmp_path / "test")
     (tmp_path / "test" / "a.png").write_bytes(b"no picture")
-    root = tmp_path / "out"
+    root = Path(shutil.copytree(built, tmp_path / "out"))
     with pytest.raises(ClusterError, match=r"no picture of the hold-out can be read.*a\.png"):
         build(root, steps_with(corpus, root, tmp_path / "test"))
     pq.write_table(pa.table({"label": [1]}), tmp_path / "test" / "a.parquet")
