@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instruct_imagen.cli.arguments import check_folder, positive, seed
+from instruct_imagen.cli.cluster_pages import add_verbs
 from instruct_imagen.cli.errors import UsageError
 
 if TYPE_CHECKING:
     from instruct_imagen.data.clusters.reading import WebCorpus
     from instruct_imagen.data.clusters.settings import ClusterSettings
     from instruct_imagen.data.clusters.steps.base import Step
-
-BUILD = "build.json"
-"""In the folder of a build: where its corpus lies."""
 
 SHOWN = 5
 """Lines of each step that are printed; all are in its manifests."""
@@ -111,6 +109,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--workers", type=positive, default=1, help="processes; they change no byte (1)"
     )
     write.set_defaults(run=write_command)
+    add_verbs(verbs)
 
 
 def build_command(chosen: argparse.Namespace) -> None:
@@ -118,7 +117,9 @@ def build_command(chosen: argparse.Namespace) -> None:
     from instruct_imagen.cli.corpus import options_in
     from instruct_imagen.data.clusters.building import build
     from instruct_imagen.data.clusters.engine import elsewhere
+    from instruct_imagen.data.clusters.finished import BUILD, state_of
     from instruct_imagen.data.clusters.holdouts import open_holdout
+    from instruct_imagen.data.clusters.pages.report import PAGE, write_report
     from instruct_imagen.data.clusters.reading import PART_ROWS, open_web_corpus
     from instruct_imagen.data.clusters.settings import steps_of
     from instruct_imagen.data.clusters.steps.members import Members
@@ -152,7 +153,10 @@ def build_command(chosen: argparse.Namespace) -> None:
         "parts": corpus.parts,
     }
     if steps[-1].name == Members.name:
+        names = [step.name for step in steps]
+        about |= {"steps": names, "state": state_of(chosen.out, names)}
         write_whole(chosen.out / BUILD, json.dumps(about, indent=1) + "\n")
+        write_report(chosen.out, chosen.out / PAGE, again=False)
     for step in steps:
         found = ", ".join(f"{what} {number:,}" for what, number in counts[step.name].items())
         print(f"{step.name}: {found or 'nothing'}")
@@ -202,6 +206,7 @@ def corpus_of(build: Path) -> WebCorpus:
     Raises:
         UsageError: It is no build, or its corpus lies elsewhere now.
     """
+    from instruct_imagen.data.clusters.finished import BUILD
     from instruct_imagen.data.clusters.reading import WebCorpus
 
     try:

@@ -134,24 +134,7 @@ class Duplicates(Step):
         """What is measured of pairs (P, 2) of a domain's rows."""
         thumbs = np.load(self._file(domain, "thumbs"), mmap_mode="r")
         vectors = np.load(self._file(domain, "vectors"), mmap_mode="r")
-        found = [
-            self._measured(pairs[start : start + _AT_ONCE], thumbs, vectors)
-            for start in range(0, max(1, len(pairs)), _AT_ONCE)
-        ]
-        return Measured(
-            similarity=np.concatenate([one.similarity for one in found]),
-            correlation=np.concatenate([one.correlation for one in found]),
-            difference=np.concatenate([one.difference for one in found]),
-        )
-
-    @staticmethod
-    def _measured(pairs: np.ndarray, thumbs: np.ndarray, vectors: np.ndarray) -> Measured:
-        rows, places = np.unique(pairs, return_inverse=True)
-        local = places.reshape(pairs.shape)
-        near = np.asarray(vectors[rows], np.float32)
-        near /= np.maximum(np.linalg.norm(near, axis=1, keepdims=True), 1e-12)
-        alike = np.einsum("pd,pd->p", near[local[:, 0]], near[local[:, 1]])
-        return measure(local, np.asarray(thumbs[rows]), alike)
+        return measured_of(pairs, thumbs, vectors)
 
     def of(self, domain: str) -> np.ndarray:
         """All near-duplicates of a domain: (M, 2) int64."""
@@ -159,3 +142,25 @@ class Duplicates(Step):
 
     def _file(self, domain: str, what: str) -> Any:
         return self.candidates.search.plan.gather.path(f"{domain}.{what}.npy")
+
+
+def measured_of(pairs: np.ndarray, thumbs: np.ndarray, vectors: np.ndarray) -> Measured:
+    """What is measured of pairs (P, 2) of rows; small copies and vectors may be mapped files."""
+    found = [
+        _measured(pairs[start : start + _AT_ONCE], thumbs, vectors)
+        for start in range(0, max(1, len(pairs)), _AT_ONCE)
+    ]
+    return Measured(
+        similarity=np.concatenate([one.similarity for one in found]),
+        correlation=np.concatenate([one.correlation for one in found]),
+        difference=np.concatenate([one.difference for one in found]),
+    )
+
+
+def _measured(pairs: np.ndarray, thumbs: np.ndarray, vectors: np.ndarray) -> Measured:
+    rows, places = np.unique(pairs, return_inverse=True)
+    local = places.reshape(pairs.shape)
+    near = np.asarray(vectors[rows], np.float32)
+    near /= np.maximum(np.linalg.norm(near, axis=1, keepdims=True), 1e-12)
+    alike = np.einsum("pd,pd->p", near[local[:, 0]], near[local[:, 1]])
+    return measure(local, np.asarray(thumbs[rows]), alike)

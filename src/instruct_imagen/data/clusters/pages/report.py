@@ -1,0 +1,348 @@
+"""The report of a build: what was left out and why, and what clusters look like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
+from instruct_imagen.data.clusters.cutting import inside_pairs
+from instruct_imagen.data.clusters.finished import Finished
+from instruct_imagen.data.clusters.near_duplicates import Measured, Thresholds, margins
+from instruct_imagen.data.clusters.pages.pieces import (
+    bar,
+    curves,
+    figure,
+    grid,
+    inline,
+    note,
+    pictures_of,
+    shares,
+    whole_page,
+)
+from instruct_imagen.data.clusters.steps.base import table_of
+from instruct_imagen.data.clusters.steps.holdout import HoldOut
+from instruct_imagen.data.clusters.steps.leaks import Leaks
+from instruct_imagen.data.shards.layout import write_whole
+from instruct_imagen.evaluation.report.html import Markup, joined, tag
+
+PAGE = "report.html"
+"""In the folder of a build."""
+
+CLUSTERS = 20
+PAIRS = 10
+"""Examples of clusters, and of either half of near-duplicates."""
+
+LEAKS = 200
+"""Of rows of a hold-out, so many are shown; all are in the files of the step."""
+
+_ROWS = 200_000  # whose neighbours are counted
+_SAMPLE = 2000  # clusters, or near-duplicates, that are measured again
+_EDGES = np.linspace(0, 1, 51)
+
+
+def write_report(build: Path, out: Path, *, seed: int = 0, again: bool = True) -> bool:
+    """Writes the report of a build.
+
+    Args:
+        build: Its folder.
+        out: The page; written whole or not at all.
+        seed: Of what is drawn by lot.
+        again: Also where the page is there and of this very build.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        ClusterError: The build is not whole.
+    """
+    found = Finished(build)
+    mark = f"{found.state} {seed}"
+    if not again and out.is_file():
+        with out.open(encoding="utf-8", errors="replace") as file:
+            if mark in file.read(2000):
+                return False
+    write_whole(out, report(found, seed=seed, mark=mark))
+    return True
+
+
+def report(found: Finished, *, seed: int = 0, mark: str = "") -> str:
+    """The page; see `write_report`."""
+    rng = np.random.default_rng(seed)
+    read, cut = found.counts("read"), found.counts("cut")
+    clusters = cut.get("clusters", 0)
+    about = tag(
+        "p",
+        tag("b", f"{clusters:,} clusters"), f" of five, of {read.get('read', 0):,} images in ",
+        tag("code", str(found.corpus.folder)), f" ({found.corpus.kind}).",
+    )  # fmt: skip
+    sections: list[tuple[str, object]] = [
+        ("What each step left", _counts(found)),
+        ("Domains", _domains(found)),
+        ("How similar", _similarities(found, rng)),
+        (f"{min(CLUSTERS, clusters)} clusters drawn by lot", _clusters(found, rng)),
+        ("Near-duplicates", _duplicates(found, rng)),
+        ("Hold-outs", _leaks(found)),
+    ]
+    return whole_page("Clusters of five", about, sections, mark=mark)
+
+
+def _counts(found: Finished) -> Markup:
+    rows: list[list[object]] = []
+    for step in found.steps:
+        if step in ("domains", "gather", "plan", "search"):
+            continue  # sorted and searched, nothing left out
+        lines = [
+            line for one in found.records(step) for kind in one.notes.values() for line in kind
+        ]
+        more = (
+            tag("details", tag("summary", "the first of them"),
+                tag("ul", *(tag("li", line) for line in lines[:8])))
+            if lines
+            else ""
+        )  # fmt: skip
+        counts = found.counts(step)
+        largest = max(counts.values(), default=0)
+        for place, (what, number) in enumerate(counts.items()):
+            rows.append(
+                [
+                    tag("b", step) if not place else "",
+                    joined([what, more]) if place == len(counts) - 1 else what,
+                    f"{number:,}",
+                    bar(number / largest) if number else "",
+                ]
+            )
+    words = "All reasons of rows that were left out; candidates and duplicates count pairs."
+    return joined([note(words), grid(("step", "what", "how many", ""), rows, (0, 1, 3))])
+
+
+def _domains(found: Finished) -> Markup:
+    counts = found.counts("domains")
+    largest = max(counts.values(), default=0)
+    clusters = {record.part: record.counts.get("clusters", 0) for record in found.records("cut")}
+    rows = [
+        [name, f"{number:,}", f"{clusters.get(name, 0):,}", bar(number / largest) if number else ""]
+        for name, number in counts.items()
+    ]
+    return grid(("domain", "rows", "clusters", ""), rows, (0, 3))
+
+
+def _similarities(found: Finished, rng: np.random.Generator) -> Markup:
+    nearest, every, inside, tight = [], [], [], []
+    for domain in found.domains:
+        alike = found.neighbours(domain)
+        if len(alike) > _ROWS // len(found.domains):
+            alike = alike[rng.choice(len(alike), _ROWS // len(found.domains), replace=False)]
+        nearest.append(alike[:, 0])
+        every.append(alike.ravel())
+        ids, own = found.clusters(domain)
+        tight.append(own[:, 1:])
+        most = max(1, _SAMPLE // len(found.domains))
+        chosen = rng.choice(len(ids), min(most, len(ids)), replace=False)
+        places = found.places(domain, ids[chosen].ravel()).reshape(-1, CLUSTER_SIZE)
+        inside.append(_cosines(found.gathered(domain, "vectors"), inside_pairs(places)))
+    if not found.domains:
+        return note("No domain has rows enough for a cluster.")
+    kinds = {
+        "nearest neighbour of each row": np.concatenate(nearest),
+        "all of its neighbours": np.concatenate(every),
+        "pairs inside clusters": np.concatenate(inside),
+    }
+    first = curves(
+        "Cosine of image and caption together", "cosine",
+        {name: shares(values, _EDGES) for name, values in kinds.items()}, upright=".0%",
+    )  # fmt: skip
+    members = np.concatenate(tight)
+    members = members[np.argsort(-members[:, -1], kind="stable")]
+    every_nth = members[:: max(1, len(members) // 400)]
+    ranks = np.arange(len(members))[:: max(1, len(members) // 400)]
+    second = curves(
+        "From the tightest cluster to the loosest", "rank of the cluster",
+        {
+            "its first and the one nearest to that": (ranks, every_nth[:, 0]),
+            "its first and the one farthest from that": (ranks, every_nth[:, -1]),
+        },
+        upright=".2f",
+    )  # fmt: skip
+    points = (0.05, 0.25, 0.5, 0.75, 0.95)
+    rows = []
+    for name, values in kinds.items():
+        known = values[np.isfinite(values)]
+        parts = np.quantile(known, points) if len(known) else []
+        rows.append([name, f"{len(known):,}", *(f"{one:.3f}" for one in parts)])
+    head = ("", "pairs", *(f"{point:.0%} below" for point in points))
+    return joined([tag("div", first, second, class_="charts"), grid(head, rows, (0,))])
+
+
+def _cosines(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    rows, places = np.unique(pairs, return_inverse=True)
+    near = np.asarray(vectors[rows], np.float32)
+    near /= np.maximum(np.linalg.norm(near, axis=1, keepdims=True), 1e-12)
+    one, other = places.reshape(pairs.shape).T
+    return np.einsum("pd,pd->p", near[one], near[other])
+
+
+def _clusters(found: Finished, rng: np.random.Generator) -> Markup:
+    kinds = [(domain, *found.clusters(domain)) for domain in found.domains]
+    every = [(domain, row, own) for domain, ids, alike in kinds
+             for row, own in zip(ids.tolist(), alike.tolist(), strict=True)]  # fmt: skip
+    if not every:
+        return note("There are none: filters or `least` leave too few rows.")
+    places = rng.choice(len(every), min(CLUSTERS, len(every)), replace=False)
+    chosen = [every[place] for place in places.tolist()]
+    pictures = pictures_of(found, {number for _, row, _ in chosen for number in row})
+    cards = []
+    for domain, row, alike in chosen:
+        shown = [
+            figure(
+                pictures[number][1],
+                joined([tag("b", f"{value:.2f} ") if place else "", pictures[number][0][:120]]),
+            )
+            for place, (number, value) in enumerate(zip(row, alike, strict=True))
+        ]
+        cards.append(tag("div", tag("h3", domain), tag("div", *shown, class_="row"), class_="card"))
+    words = "The number is the cosine with the first of the five, of image and caption together."
+    return joined([note(words), tag("div", *cards, class_="cards")])
+
+
+def _duplicates(found: Finished, rng: np.random.Generator) -> Markup:
+    every = [(domain, pair) for domain in found.domains
+             for pair in found.duplicates(domain)]  # fmt: skip
+    if not every:
+        return note("None were found.")
+    picked = rng.choice(len(every), min(_SAMPLE, len(every)), replace=False)
+    lines = []
+    thresholds = found.thresholds
+    for domain in found.domains:
+        mine = [every[place][1] for place in picked.tolist() if every[place][0] == domain]
+        if mine:
+            pairs = np.array(mine)
+            measured = found.measured(domain, pairs)
+            distance = margins(measured, thresholds)
+            ids = found.gathered(domain, "ids")
+            for place, pair in enumerate(pairs):
+                own = [int(ids[number]) for number in pair]
+                lines.append((float(distance[place]), own, measured, place))
+    lines.sort(key=lambda line: line[0])
+    halves = {
+        "Those that just are": lines[:PAIRS],
+        "Drawn by lot": [
+            lines[place]
+            for place in rng.choice(len(lines), min(PAIRS, len(lines)), replace=False).tolist()
+        ],
+    }
+    pictures = pictures_of(
+        found, {n for half in halves.values() for _, own, *_ in half for n in own}
+    )
+    parts: list[Markup] = [
+        note(
+            f"Of {len(every):,} pairs that were found. Thresholds: {limits(thresholds)}. A pair is "
+            "one by its embeddings, by its small copies once laid over each other (correlation and "
+            "difference together), or by address alone."
+        )
+    ]
+    for title, half in halves.items():
+        cards = [
+            tag(
+                "div",
+                tag(
+                    "div", *(figure(pictures[n][1], pictures[n][0][:80]) for n in own), class_="row"
+                ),
+                tag("p", measures(measured, place), class_="note"),
+                class_="card pair",
+            )
+            for _, own, measured, place in half
+        ]
+        parts += [tag("h3", title), tag("div", *cards, class_="cards")]
+    return joined(parts)
+
+
+def _leaks(found: Finished) -> Markup:
+    if Leaks.name not in found.steps:
+        return note("No hold-out was given: `clusters build … --holdout FOLDER` names one.")
+    held, leaks = found.counts(HoldOut.name), found.leaks()
+    kinds = ", ".join(
+        f"{number:,} {what.removeprefix('in a hold-out: ')}"
+        for what, number in found.counts(Leaks.name).items()
+        if what.startswith("in a hold-out")
+    )
+    words = (
+        f"Of {held.get('held out', 0):,} pictures that are held out, {len(leaks):,} rows of the "
+        f"corpus are one or nearly ({kinds or 'none'}). They are in no cluster. All are named in "
+        f"{Leaks.name}/*.jsonl of the build"
+        + (f"; the first {LEAKS} are shown." if len(leaks) > LEAKS else ".")
+    )
+    unread = {what: number for what, number in held.items() if what != "held out"}
+    if unread:
+        lost = ", ".join(f"{what} {number:,}" for what, number in unread.items())
+        words += f" What could not be read of the hold-out was not looked for: {lost}."
+    leaks = leaks[:LEAKS]
+    pictures = pictures_of(found, {line["id"] for line in leaks})
+    previews = _previews(found, {(line["holdout"], line["holdout_key"]) for line in leaks})
+    cards = [
+        tag(
+            "div",
+            tag(
+                "div",
+                figure(pictures[line["id"]][1], joined(["corpus: ", tag("code", line["key"])])),
+                figure(
+                    previews[line["holdout"], line["holdout_key"]],
+                    joined([f"{line['holdout']}: ", tag("code", line["holdout_key"])]),
+                ),
+                class_="row",
+            ),
+            tag("p", f"{line['why']}; {_values(line)}", class_="note"),
+            class_="card pair",
+        )
+        for line in leaks
+    ]
+    return joined([note(words), tag("div", *cards, class_="cards")])
+
+
+def _previews(found: Finished, names: set[tuple[str, str]]) -> dict[tuple[str, str], Markup]:
+    """Small pictures of a hold-out, by hold-out and key."""
+    shown = {}
+    for record in found.records(HoldOut.name):
+        path = found.root / HoldOut.name / table_of(record.part)
+        table = pq.read_table(path, columns=["holdout", "key"])
+        kept = [
+            place
+            for place, name in enumerate(
+                zip(table["holdout"].to_pylist(), table["key"].to_pylist(), strict=True)
+            )
+            if name in names
+        ]
+        if kept:
+            for line in pq.read_table(path).take(kept).to_pylist():
+                name = (line["holdout"], line["key"])
+                shown[name] = inline(line["preview"], line["key"])
+    return shown
+
+
+def limits(thresholds: Thresholds) -> str:
+    """Thresholds in words."""
+    return (
+        f"similarity at least {thresholds.similarity:g}; or correlation at least "
+        f"{thresholds.correlation:g} and difference at most {thresholds.difference:g}"
+    )
+
+
+def measures(measured: Measured, place: int) -> str:
+    """What was measured of one pair, in words."""
+    return _words(*(float(getattr(measured, name)[place]) for name in _MEASURES))
+
+
+def _values(line: dict[str, float | None]) -> str:
+    return _words(*(line[name] for name in _MEASURES))
+
+
+_MEASURES: Sequence[str] = ("similarity", "correlation", "difference")
+
+
+def _words(similarity: float | None, correlation: float | None, difference: float | None) -> str:
+    spot = "–" if difference is None or not np.isfinite(difference) else f"{difference:.2f}"
+    near = "–" if similarity is None or not np.isfinite(similarity) else f"{similarity:.3f}"
+    return f"similarity {near}, correlation {correlation or 0:.3f}, difference {spot}"
