@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
 from instruct_imagen.data.clusters.cutting import inside_pairs
 from instruct_imagen.data.clusters.finished import Finished
-from instruct_imagen.data.clusters.near_duplicates import Measured, Thresholds, margins
+from instruct_imagen.data.clusters.near_duplicates import margins
+from instruct_imagen.data.clusters.pages.leaks import leaks_section
 from instruct_imagen.data.clusters.pages.pieces import (
     bar,
     curves,
     figure,
     grid,
-    inline,
     note,
     pictures_of,
     shares,
     whole_page,
 )
-from instruct_imagen.data.clusters.steps.base import table_of
-from instruct_imagen.data.clusters.steps.holdout import HoldOut
-from instruct_imagen.data.clusters.steps.leaks import Leaks
+from instruct_imagen.data.clusters.pages.words import limits, measures
 from instruct_imagen.data.shards.layout import write_whole
 from instruct_imagen.evaluation.report.html import Markup, joined, tag
 
@@ -35,9 +31,6 @@ PAGE = "report.html"
 CLUSTERS = 20
 PAIRS = 10
 """Examples of clusters, and of either half of near-duplicates."""
-
-LEAKS = 200
-"""Of rows of a hold-out, so many are shown; all are in the files of the step."""
 
 _ROWS = 200_000  # whose neighbours are counted
 _SAMPLE = 2000  # clusters, or near-duplicates, that are measured again
@@ -85,7 +78,7 @@ def report(found: Finished, *, seed: int = 0, mark: str = "") -> str:
         ("How similar", _similarities(found, rng)),
         (f"{min(CLUSTERS, clusters)} clusters drawn by lot", _clusters(found, rng)),
         ("Near-duplicates", _duplicates(found, rng)),
-        ("Hold-outs", _leaks(found)),
+        ("Hold-outs", leaks_section(found)),
     ]
     return whole_page("Clusters of five", about, sections, mark=mark)
 
@@ -258,91 +251,3 @@ def _duplicates(found: Finished, rng: np.random.Generator) -> Markup:
         ]
         parts += [tag("h3", title), tag("div", *cards, class_="cards")]
     return joined(parts)
-
-
-def _leaks(found: Finished) -> Markup:
-    if Leaks.name not in found.steps:
-        return note("No hold-out was given: `clusters build … --holdout FOLDER` names one.")
-    held, leaks = found.counts(HoldOut.name), found.leaks()
-    kinds = ", ".join(
-        f"{number:,} {what.removeprefix('in a hold-out: ')}"
-        for what, number in found.counts(Leaks.name).items()
-        if what.startswith("in a hold-out")
-    )
-    words = (
-        f"Of {held.get('held out', 0):,} pictures that are held out, {len(leaks):,} rows of the "
-        f"corpus are one or nearly ({kinds or 'none'}). They are in no cluster. All are named in "
-        f"{Leaks.name}/*.jsonl of the build"
-        + (f"; the first {LEAKS} are shown." if len(leaks) > LEAKS else ".")
-    )
-    unread = {what: number for what, number in held.items() if what != "held out"}
-    if unread:
-        lost = ", ".join(f"{what} {number:,}" for what, number in unread.items())
-        words += f" What could not be read of the hold-out was not looked for: {lost}."
-    leaks = leaks[:LEAKS]
-    pictures = pictures_of(found, {line["id"] for line in leaks})
-    previews = _previews(found, {(line["holdout"], line["holdout_key"]) for line in leaks})
-    cards = [
-        tag(
-            "div",
-            tag(
-                "div",
-                figure(pictures[line["id"]][1], joined(["corpus: ", tag("code", line["key"])])),
-                figure(
-                    previews[line["holdout"], line["holdout_key"]],
-                    joined([f"{line['holdout']}: ", tag("code", line["holdout_key"])]),
-                ),
-                class_="row",
-            ),
-            tag("p", f"{line['why']}; {_values(line)}", class_="note"),
-            class_="card pair",
-        )
-        for line in leaks
-    ]
-    return joined([note(words), tag("div", *cards, class_="cards")])
-
-
-def _previews(found: Finished, names: set[tuple[str, str]]) -> dict[tuple[str, str], Markup]:
-    """Small pictures of a hold-out, by hold-out and key."""
-    shown = {}
-    for record in found.records(HoldOut.name):
-        path = found.root / HoldOut.name / table_of(record.part)
-        table = pq.read_table(path, columns=["holdout", "key"])
-        kept = [
-            place
-            for place, name in enumerate(
-                zip(table["holdout"].to_pylist(), table["key"].to_pylist(), strict=True)
-            )
-            if name in names
-        ]
-        if kept:
-            for line in pq.read_table(path).take(kept).to_pylist():
-                name = (line["holdout"], line["key"])
-                shown[name] = inline(line["preview"], line["key"])
-    return shown
-
-
-def limits(thresholds: Thresholds) -> str:
-    """Thresholds in words."""
-    return (
-        f"similarity at least {thresholds.similarity:g}; or correlation at least "
-        f"{thresholds.correlation:g} and difference at most {thresholds.difference:g}"
-    )
-
-
-def measures(measured: Measured, place: int) -> str:
-    """What was measured of one pair, in words."""
-    return _words(*(float(getattr(measured, name)[place]) for name in _MEASURES))
-
-
-def _values(line: dict[str, float | None]) -> str:
-    return _words(*(line[name] for name in _MEASURES))
-
-
-_MEASURES: Sequence[str] = ("similarity", "correlation", "difference")
-
-
-def _words(similarity: float | None, correlation: float | None, difference: float | None) -> str:
-    spot = "–" if difference is None or not np.isfinite(difference) else f"{difference:.2f}"
-    near = "–" if similarity is None or not np.isfinite(similarity) else f"{similarity:.3f}"
-    return f"similarity {near}, correlation {correlation or 0:.3f}, difference {spot}"
