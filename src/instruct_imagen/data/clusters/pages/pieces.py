@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Collection, Mapping, Sequence
+from html import escape
 
 import numpy as np
 
@@ -191,10 +192,11 @@ def pictures_of(found: Finished, ids: Collection[int]) -> dict[int, tuple[str, M
     return shown
 
 
-def inline(data: bytes, name: str, kind: str = "jpeg") -> Markup:
-    """An encoded picture inside a page."""
+def inline(data: bytes, name: str) -> Markup:
+    """A JPEG inside a page."""
     content = base64.b64encode(data).decode()
-    return tag("img", alt=name, title=name, src=f"data:image/{kind};base64,{content}")
+    words = escape(name)
+    return Markup(f'<img alt="{words}" title="{words}" src="data:image/jpeg;base64,{content}">')
 
 
 def figure(picture: Markup, caption: object) -> Markup:
