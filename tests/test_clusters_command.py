@@ -47,6 +47,8 @@ def test_from_a_corpus_to_shards(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["build", "corpus", "out", "least"], "'least' is no setting: write key=value"),
         (["build", "corpus", "out", "filters.blank=3"], "filter: blank=3.0 must be from 0 to 1"),
         (["build", "corpus", "out", "--domains", "list.json"], "list.json must be like"),
+        (["build", "corpus", "out", "--holdout", "."], "--holdout . holds CORPUS itself"),
+        (["build", "corpus", "out", "--holdout", "test"], "the hold-out 'test' is no folder"),
         (["write", "corpus", "out"], "holds no clusters: build them first"),
     ],
 )

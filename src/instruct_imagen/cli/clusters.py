@@ -138,6 +138,9 @@ def build_command(chosen: argparse.Namespace) -> None:
     options = options_in(chosen.options)
     rows = chosen.part_rows or PART_ROWS
     corpus = open_web_corpus(folder, kind=chosen.kind, options=options, part_rows=rows)
+    for given in chosen.holdouts:
+        if Path(given).is_dir() and folder.is_relative_to(Path(given).resolve()):
+            raise UsageError(f"--holdout {given} holds CORPUS itself: nothing of it would be left")
     holdouts = [open_holdout(given) for given in chosen.holdouts]
     store = chosen.store and chosen.store.resolve()
     steps = until(steps_of(out, corpus, settings, store, holdouts), chosen.until)
