@@ -44,7 +44,7 @@ def add_verbs(verbs: argparse._SubParsersAction) -> None:
         "--false-merges",
         type=share,
         default=0.005,
-        help="share of the others that small copies may take for near-duplicates (0.005)",
+        help="share of all pairs of two pictures that may be taken for near-duplicates (0.005)",
     )
     learn.set_defaults(run=learn_command)
 
@@ -97,10 +97,16 @@ def learn_command(chosen: argparse.Namespace) -> None:
     line(f"before ({as_settings(found.thresholds)})", learnt.before)
     line("after", learnt.after)
     if learnt.left_out is None:
-        print(f"fewer than {FOLDS} of a kind: what the new ones find elsewhere is not known")
+        print(f"fewer than {FOLDS} of a kind: what the new ones make of other pairs is not known")
     else:
-        line(f"of pairs left out of learning, a {FOLDS}th each time", learnt.left_out)
-    print("These pairs are the hard ones: of the whole corpus, both figures are better.")
+        line(f"after, of pairs left out of learning, a {FOLDS}th each time", learnt.left_out)
+    alike, apart = learnt.far
+    print(
+        f"with the {alike:,} near-duplicates and {apart:,} others that lie farther from the "
+        "thresholds, as the build took them:"
+    )
+    line("before", learnt.far_before)
+    line("after", learnt.far_after)
     print(f"clusters build … {as_settings(learnt.thresholds)}")
 
 

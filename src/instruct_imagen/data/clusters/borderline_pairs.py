@@ -27,6 +27,9 @@ COLUMNS = (
 SAME, OTHER = "near-duplicates", "two pictures"
 """Verdicts."""
 
+BY = ("embedding", "correlation", "difference")
+"""What may decide on a pair, by the numbers of `kinds_of`."""
+
 _LOOK = 30_000  # candidates that are measured again; of more, so many drawn by lot
 
 
@@ -52,16 +55,13 @@ class Pair:
 
 
 def kinds_of(measured: Measured, thresholds: Thresholds) -> np.ndarray:
-    """Which measure decides on each pair, 0 to 2: embedding, correlation, difference."""
+    """Which measure decides on each pair: (P,) int64 into `BY`."""
     never = np.full(len(measured.similarity), -np.inf, np.float32)
     perfect = np.zeros(len(never), np.float32)
     sight = margins(replace(measured, similarity=never), thresholds)
     correlated = margins(replace(measured, similarity=never, difference=perfect), thresholds)
     every = margins(measured, thresholds)
     return np.where(every > sight, 0, np.where(correlated <= sight, 1, 2))
-
-
-_BY = ("embedding", "correlation", "difference")
 
 
 def nearest_pairs(found: Finished, count: int, seed: int = 0) -> list[Pair]:
@@ -78,16 +78,9 @@ def nearest_pairs(found: Finished, count: int, seed: int = 0) -> list[Pair]:
     """
     rng = np.random.default_rng(seed)
     thresholds = found.thresholds
-    total = sum(len(found.candidates(domain)) for domain in found.domains)
-    if not total:
-        raise ClusterError(f"no pair was compared in {found.root}: too few rows are left of it")
     groups: dict[str, list[tuple[float, Pair]]] = {}
-    for domain in found.domains:
-        pairs = found.candidates(domain)
-        if total > _LOOK:
-            some = rng.choice(len(pairs), len(pairs) * _LOOK // total, replace=False)
-            pairs = pairs[np.sort(some)]
-        for name, distance, pair in _nearest(found, domain, np.asarray(pairs), thresholds, count):
+    for domain, pairs in candidates_of(found, rng).items():
+        for name, distance, pair in _nearest(found, domain, pairs, thresholds, count):
             groups.setdefault(name, []).append((distance, pair))
     waiting = [[pair for _, pair in sorted(group, key=lambda one: (one[0], one[1].ids))]
                for _, group in sorted(groups.items())]  # fmt: skip
@@ -103,6 +96,25 @@ def nearest_pairs(found: Finished, count: int, seed: int = 0) -> list[Pair]:
     ]
 
 
+def candidates_of(found: Finished, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Domain → pairs (P, 2) of its rows that were compared; of very many, some drawn by lot.
+
+    Raises:
+        ClusterError: There are none.
+    """
+    total = sum(len(found.candidates(domain)) for domain in found.domains)
+    if not total:
+        raise ClusterError(f"no pair was compared in {found.root}: too few rows are left of it")
+    chosen = {}
+    for domain in found.domains:
+        pairs = found.candidates(domain)
+        if total > _LOOK:
+            some = rng.choice(len(pairs), len(pairs) * _LOOK // total, replace=False)
+            pairs = pairs[np.sort(some)]
+        chosen[domain] = np.asarray(pairs)
+    return chosen
+
+
 def _nearest(
     found: Finished, domain: str, pairs: np.ndarray, thresholds: Thresholds, count: int
 ) -> list[tuple[str, float, Pair]]:
@@ -111,7 +123,7 @@ def _nearest(
     kinds, distance = kinds_of(measured, thresholds), margins(measured, thresholds)
     ids = found.gathered(domain, "ids")
     near = []
-    for number, by in enumerate(_BY):
+    for number, by in enumerate(BY):
         mine = np.flatnonzero(kinds == number)
         part = borderline(part_of(measured, mine), thresholds, count)
         for side, places in (("above", part.above), ("below", part.below)):

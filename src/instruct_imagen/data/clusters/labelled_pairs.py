@@ -10,12 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from instruct_imagen.data.clusters.borderline_pairs import part_of
+from instruct_imagen.data.clusters.borderline_pairs import (
+    BY,
+    candidates_of,
+    kinds_of,
+    part_of,
+)
 from instruct_imagen.data.clusters.finished import Finished
 from instruct_imagen.data.clusters.near_duplicates import (
     Measured,
     Thresholds,
+    check_labels,
     learn_thresholds,
+    margins,
     near_duplicates,
 )
 from instruct_imagen.data.clusters.rows import ClusterError
@@ -56,16 +63,23 @@ class Learnt:
 
     Attributes:
         thresholds: The new ones.
-        before: What the build's own make of the pairs.
-        after: What the new ones make of the pairs that they were learnt from.
-        left_out: The same of pairs that were left out: learnt on the others, in turn; None where
+        before: What the build's own make of the answered pairs.
+        after: What the new ones make of them, which they were learnt from.
+        left_out: The same of answers that were left out: learnt on the others, in turn; None where
             there are too few of a kind.
+        far: Candidates farther from the thresholds than any answered pair, near-duplicates and
+            others, which count as what the build took them for.
+        far_before: What the build's own make of those and of the answered pairs together.
+        far_after: What the new ones make of them.
     """
 
     thresholds: Thresholds
     before: Rates
     after: Rates
     left_out: Rates | None
+    far: tuple[int, int]
+    far_before: Rates
+    far_after: Rates
 
 
 def read_answers(path: Path) -> tuple[list[Answer], int]:
@@ -124,29 +138,40 @@ def learn(
 ) -> Learnt:
     """Thresholds from answers.
 
+    Answers are of the hardest pairs. Thresholds are learnt from them together with all candidates
+    that are farther from the thresholds than any of them: without those, no threshold could let in
+    a single hard pair of two pictures, and would sooner find nothing.
+
     Args:
         found: The build whose rows they are.
         answers: Of both kinds.
         path: Where they are from, for messages.
-        false_merges: See `learn_thresholds`.
+        false_merges: Share of all pairs of two pictures, see `learn_thresholds`.
 
     Raises:
-        ClusterError: A key is of no row that was compared.
+        ClusterError: A key is of no row that was compared, or nothing can be learnt.
         DuplicateError: All answers are the same, or `false_merges` is out of range.
     """
     measured = _measured(found, answers, path)
     same = np.array([answer.same for answer in answers])
+    check_labels(same)
     before = found.thresholds
+    far = _far(found, measured, before)
+    clear = near_duplicates(far, before)
 
     def learnt(kept: np.ndarray) -> Thresholds:
-        return _rounded(
-            learn_thresholds(
-                part_of(measured, kept), same[kept], false_merges=false_merges,
-                hash_radius=before.hash_radius,
-            )
+        thresholds = learn_thresholds(
+            _joined(part_of(measured, kept), far), np.concatenate([same[kept], clear]),
+            false_merges=false_merges, hash_radius=before.hash_radius,
         )  # fmt: skip
+        return _rounded(thresholds)
 
     after = learnt(np.arange(len(same)))
+    if after.difference == 0:
+        raise ClusterError(
+            f"{path}: no thresholds find any of these near-duplicates and at most a share of "
+            f"{false_merges:g} of the others: answer more pairs, or allow more, --false-merges"
+        )
     left_out = None
     if min(same.sum(), (~same).sum()) >= FOLDS:
         # Each fold has its share of both kinds, in the order of the file, which is by lot.
@@ -160,11 +185,47 @@ def learn(
                 part_of(measured, mine), learnt(np.flatnonzero(folds != fold))
             )
         left_out = _rates(merged, same)
+    every, labels = _joined(measured, far), np.concatenate([same, clear])
     return Learnt(
         thresholds=after,
         before=_rates(near_duplicates(measured, before), same),
         after=_rates(near_duplicates(measured, after), same),
         left_out=left_out,
+        far=(int(clear.sum()), int((~clear).sum())),
+        far_before=_rates(near_duplicates(every, before), labels),
+        far_after=_rates(near_duplicates(every, after), labels),
+    )
+
+
+def _far(found: Finished, answered: Measured, thresholds: Thresholds) -> Measured:
+    """Candidates that are farther from the thresholds than all answered pairs of their kind."""
+    parts = [
+        found.measured(domain, pairs)
+        for domain, pairs in candidates_of(found, np.random.default_rng(0)).items()
+    ]
+    every = parts[0]
+    for part in parts[1:]:
+        every = _joined(every, part)
+    reach = np.zeros(len(STRATA))
+    distance = margins(answered, thresholds)
+    np.maximum.at(reach, _strata(answered, thresholds), np.abs(distance))
+    own = np.abs(margins(every, thresholds))
+    return part_of(every, np.flatnonzero(own > reach[_strata(every, thresholds)] + 1e-9))
+
+
+STRATA = range(2 * len(BY))
+
+
+def _strata(measured: Measured, thresholds: Thresholds) -> np.ndarray:
+    """Which measure decides, and to which side: (P,) int64 of `STRATA`."""
+    return 2 * kinds_of(measured, thresholds) + near_duplicates(measured, thresholds)
+
+
+def _joined(one: Measured, other: Measured) -> Measured:
+    return Measured(
+        similarity=np.concatenate([one.similarity, other.similarity]),
+        correlation=np.concatenate([one.correlation, other.correlation]),
+        difference=np.concatenate([one.difference, other.difference]),
     )
 
 

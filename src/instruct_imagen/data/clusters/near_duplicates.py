@@ -201,11 +201,7 @@ def learn_thresholds(
         DuplicateError: A kind of pair is missing.
     """
     same = np.asarray(same, bool)
-    if same.shape != measured.similarity.shape or same.all() or not same.any():
-        raise DuplicateError(
-            f"thresholds are learnt from pairs of both kinds, not from {int(same.sum())} "
-            f"near-duplicates of {len(measured.similarity)} pairs with {len(same)} labels"
-        )
+    check_labels(same, len(measured.similarity))
     if not 0 <= false_merges < 1:
         raise DuplicateError(f"false_merges={false_merges} must be at least 0 and below 1")
     correlation, difference = _best_corner(measured, same, int(false_merges * (~same).sum()))
@@ -218,6 +214,16 @@ def learn_thresholds(
         difference=difference,
         hash_radius=hash_radius,
     )
+
+
+def check_labels(same: np.ndarray, pairs: int | None = None) -> None:
+    """Raises a `DuplicateError` unless labels (P,) are of both kinds, and as many as `pairs`."""
+    pairs = len(same) if pairs is None else pairs
+    if same.shape != (pairs,) or same.all() or not same.any():
+        raise DuplicateError(
+            f"thresholds are learnt from pairs of both kinds, not from {int(same.sum())} "
+            f"near-duplicates of {pairs} pairs with {len(same)} labels"
+        )
 
 
 def _best_corner(measured: Measured, same: np.ndarray, allowed: int) -> tuple[float, float]:
