@@ -18,7 +18,7 @@ from instruct_imagen.cli.clusters import settings_from
 from instruct_imagen.data.clusters.borderline_pairs import OTHER, SAME, kinds_of, nearest_pairs
 from instruct_imagen.data.clusters.finished import Finished
 from instruct_imagen.data.clusters.near_duplicates import Measured, Thresholds, near_duplicates
-from instruct_imagen.data.clusters.pages.report import CLUSTERS, PAGE
+from instruct_imagen.data.clusters.pages.report import CLUSTERS, PAGE, drawn_by_lot
 from instruct_imagen.data.clusters.rows import ClusterError
 from tests.data.clusters.builds import EACH, THINGS, drawing, encoded, write_corpus
 
@@ -217,6 +217,16 @@ def test_pairs_are_the_nearest_of_every_kind(built: tuple[Path, set[frozenset[st
     other = nearest_pairs(found, 12, seed=1)
     assert other != some
     assert {pair.keys for pair in other} == {pair.keys for pair in some}
+
+
+def test_what_is_drawn_by_lot_is_of_all_domains_alike() -> None:
+    rng, counts = np.random.default_rng(0), {"art": 3, "food": 0, "people": 40}
+    every = [("art", place) for place in range(3)] + [("people", place) for place in range(40)]
+    assert sorted(drawn_by_lot(rng, counts, 100)) == every
+    some = drawn_by_lot(rng, counts, 20)
+    assert len(set(some)) == 20
+    assert set(some) < set(every)
+    assert drawn_by_lot(rng, {}, 5) == drawn_by_lot(rng, {"art": 0}, 5) == []
 
 
 def test_which_measure_decides() -> None:

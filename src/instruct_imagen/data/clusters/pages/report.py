@@ -179,13 +179,14 @@ def _cosines(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def _clusters(found: Finished, rng: np.random.Generator) -> Markup:
-    kinds = [(domain, *found.clusters(domain)) for domain in found.domains]
-    every = [(domain, row, own) for domain, ids, alike in kinds
-             for row, own in zip(ids.tolist(), alike.tolist(), strict=True)]  # fmt: skip
-    if not every:
+    kinds = {domain: found.clusters(domain) for domain in found.domains}
+    lot = drawn_by_lot(rng, {domain: len(ids) for domain, (ids, _) in kinds.items()}, CLUSTERS)
+    if not lot:
         return note("There are none: filters or `least` leave too few rows.")
-    places = rng.choice(len(every), min(CLUSTERS, len(every)), replace=False)
-    chosen = [every[place] for place in places.tolist()]
+    chosen = [
+        (domain, kinds[domain][0][place].tolist(), kinds[domain][1][place].tolist())
+        for domain, place in lot
+    ]
     pictures = pictures_of(found, {number for _, row, _ in chosen for number in row})
     cards = []
     for domain, row, alike in chosen:
@@ -201,24 +202,36 @@ def _clusters(found: Finished, rng: np.random.Generator) -> Markup:
     return joined([note(words), tag("div", *cards, class_="cards")])
 
 
+def drawn_by_lot(
+    rng: np.random.Generator, counts: dict[str, int], wanted: int
+) -> list[tuple[str, int]]:
+    """Some of all there are, drawn by lot: the domain of each, and which of its."""
+    ends = np.cumsum(list(counts.values()))
+    total = int(ends[-1]) if len(ends) else 0
+    drawn = rng.choice(total, min(wanted, total), replace=False) if total else np.empty(0, int)
+    domains = list(counts)
+    found = []
+    for number in drawn.tolist():
+        which = int(np.searchsorted(ends, number, side="right"))
+        found.append((domains[which], number - int(ends[which]) + counts[domains[which]]))
+    return found
+
+
 def _duplicates(found: Finished, rng: np.random.Generator) -> Markup:
-    every = [(domain, pair) for domain in found.domains
-             for pair in found.duplicates(domain)]  # fmt: skip
-    if not every:
+    kinds = {domain: found.duplicates(domain) for domain in found.domains}
+    lot = drawn_by_lot(rng, {domain: len(pairs) for domain, pairs in kinds.items()}, _SAMPLE)
+    if not lot:
         return note("None were found.")
-    picked = rng.choice(len(every), min(_SAMPLE, len(every)), replace=False)
     lines = []
     thresholds = found.thresholds
-    for domain in found.domains:
-        mine = [every[place][1] for place in picked.tolist() if every[place][0] == domain]
-        if mine:
-            pairs = np.array(mine)
-            measured = found.measured(domain, pairs)
-            distance = margins(measured, thresholds)
-            ids = found.gathered(domain, "ids")
-            for place, pair in enumerate(pairs):
-                own = [int(ids[number]) for number in pair]
-                lines.append((float(distance[place]), own, measured, place))
+    for domain in dict.fromkeys(domain for domain, _ in lot):
+        pairs = kinds[domain][[place for own, place in lot if own == domain]]
+        measured = found.measured(domain, pairs)
+        distance = margins(measured, thresholds)
+        ids = found.gathered(domain, "ids")
+        for place, pair in enumerate(pairs):
+            own = [int(ids[number]) for number in pair]
+            lines.append((float(distance[place]), own, measured, place))
     lines.sort(key=lambda line: line[0])
     halves = {
         "Those that just are": lines[:PAIRS],
@@ -232,9 +245,9 @@ def _duplicates(found: Finished, rng: np.random.Generator) -> Markup:
     )
     parts: list[Markup] = [
         note(
-            f"Of {len(every):,} pairs that were found. Thresholds: {limits(thresholds)}. A pair is "
-            "one by its embeddings, by its small copies once laid over each other (correlation and "
-            "difference together), or by address alone."
+            f"Of {sum(map(len, kinds.values())):,} pairs that were found. Thresholds: "
+            f"{limits(thresholds)}. A pair is one by its embeddings, by its small copies once laid "
+            "over each other (correlation and difference together), or by address alone."
         )
     ]
     for title, half in halves.items():
