@@ -21,6 +21,7 @@ from instruct_imagen.data.clusters.steps.duplicates import Candidates, Duplicate
 from instruct_imagen.data.clusters.steps.gather import Gather
 from instruct_imagen.data.clusters.steps.leaks import Leaks, read_leaks
 from instruct_imagen.data.clusters.steps.pixels import Pixels
+from instruct_imagen.data.clusters.steps.plan import PlanSearch
 from instruct_imagen.data.clusters.steps.search import Search
 
 BUILD = "build.json"
@@ -74,7 +75,7 @@ class Finished:
     @property
     def domains(self) -> list[str]:
         """Those in which clusters were looked for."""
-        return [record.part for record in self.records(Gather.name)]
+        return [record.part for record in self.records(PlanSearch.name)]
 
     def gathered(self, domain: str, what: str) -> np.ndarray:
         """Of a domain's rows, mapped; see `Gather`."""
