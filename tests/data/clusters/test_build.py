@@ -25,6 +25,7 @@ from instruct_imagen.data.clusters.settings import steps_of
 from instruct_imagen.data.clusters.steps.members import MEMBERS
 from instruct_imagen.data.clusters.writing import ClusterJob, order_of, read_members
 from instruct_imagen.data.shards.building import build_shards
+from instruct_imagen.data.shards.layout import ShardError
 from instruct_imagen.data.shards.reading import read_shards
 from tests.data.clusters.builds import (
     SETTINGS,
@@ -267,6 +268,22 @@ def test_shards_hold_every_pair_once_with_three_others_of_its_cluster(
     build_shards(tmp_path / "again", job, workers=2)
     for path in sorted((tmp_path / "shards").glob("*.tar")):
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_an_image_that_was_replaced_is_not_written(
+    corpus: Path, built: Path, tmp_path: Path
+) -> None:
+    members = built / "members" / MEMBERS
+    shutil.copytree(corpus, tmp_path / "corpus")
+    key = read_members(members)["key"][3].as_py()
+    data = bytearray((tmp_path / "corpus" / key).read_bytes())
+    data[-1] ^= 1  # of a PNG's end, which no decoder looks at
+    (tmp_path / "corpus" / key).write_bytes(data)
+    job = ClusterJob(
+        members=members, clusters=1, corpus=open_small(tmp_path / "corpus"), licence="", size=32
+    )
+    with pytest.raises(ShardError, match=f"{key}: the image has changed since the corpus was read"):
+        build_shards(tmp_path / "shards", job)
 
 
 @pytest.mark.parametrize("examples", [5, 10, 135, 1000])

@@ -75,7 +75,7 @@ def test_pixels_are_looked_at_in_batches_and_in_order(shelf):
         shelf.row("6", scene(6)),
         shelf.row("7", scene(7)),
     ]
-    shelf.data["6"] = EntryError("6: gone", "file has changed")
+    shelf.data["6"] = EntryError("gone", "file has changed")
     quality = Fixed(0.9, 0.39, 0.4, float("nan"))
     found = by_pixels(rows, shelf.load, LOOSE, quality)
     assert [row.key for row in found.rows] == ["0", "5"]
