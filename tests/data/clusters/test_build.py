@@ -96,9 +96,8 @@ def test_processes_and_parts_change_no_cluster(corpus: Path, built: Path, tmp_pa
 
 
 def stamps(root: Path) -> dict[str, int]:
-    return {
-        str(path.relative_to(root)): path.stat().st_mtime_ns for path in sorted(root.rglob("*.*"))
-    }
+    found = sorted(root.rglob("[!.]*.*"))
+    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in found}
 
 
 def changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
@@ -130,7 +129,7 @@ def test_a_build_ends_after_the_step_that_is_asked_for(corpus: Path, tmp_path: P
     steps = small_steps(corpus, tmp_path / "out")[:3]
     assert list(build(tmp_path / "out", steps)) == ["read", "words", "repeats"]
     found = {path.name for path in (tmp_path / "out").iterdir()}
-    assert found == {"read", "words", "repeats", ".lock"}
+    assert found == {"read", "words", "repeats", ".lock", ".claim"}
 
 
 def test_words_that_come_later_are_read(corpus: Path, tmp_path: Path) -> None:

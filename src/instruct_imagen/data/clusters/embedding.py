@@ -151,7 +151,7 @@ def _images(
 
 
 def _decoded(row: Row, data: bytes, view: int) -> Image.Image | EntryError:
-    """A picture, its shorter side from `view` to twice that where it is larger; or what is wrong."""
+    """A picture, its shorter side below twice `view`; or what is wrong with it."""
     try:
         with io.BytesIO(data) as file:
             file.name = row.key  # type: ignore[attr-defined]  # what the decoder's errors name

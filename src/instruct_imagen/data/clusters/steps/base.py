@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -61,9 +62,9 @@ class Step(ABC):
         """What is loaded once a process, e.g. a network."""
         return None
 
-    @property
+    @cached_property
     def folder(self) -> StepFolder:
-        """What it has left."""
+        """What it has left. Other processes get it with the step, and need no network to ask it."""
         return StepFolder(self.root / self.name, {**self.settings(), "version": self.version})
 
     def opened(self) -> PartFunction:
