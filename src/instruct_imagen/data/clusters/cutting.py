@@ -32,7 +32,7 @@ REASONS = (
 )
 """What became of a pair, by the numbers of `Cut.fates`."""
 
-_ROWS = 2**14  # whose candidates are sorted together
+_ROWS = 2**12  # whose candidates are sorted together
 _RANK_BITS = 32
 _RANK = 2**_RANK_BITS - 1
 _SIZE = 2**63 - 1  # the bits of a float64 but its sign
