@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from instruct_imagen.data.clusters.building import build, run_step
+from instruct_imagen.data.clusters.domains import Domain, DomainSettings
 from instruct_imagen.data.clusters.reading import open_web_corpus
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.clusters.settings import steps_of
@@ -36,6 +37,7 @@ from tests.data.clusters.builds import (
     small_steps,
     write_corpus,
 )
+from tests.data.corpora.layouts import tar
 
 ROOT = Path(__file__).parents[3]
 KILLS = 20
@@ -63,6 +65,7 @@ def test_what_becomes_of_every_image(corpus: Path, tmp_path: Path) -> None:
     assert counts["pixels"] == {"kept": 29, "blank": 1, "broken image": 1}
     assert counts["embed"] == {"embedded": 29}
     assert sum(counts["domains"].values()) == 29
+    assert sum(counts["gather"].values()) == 29
     cut = counts["cut"]
     assert counts["members"]["clusters"] == cut["clusters"] >= 3
     assert cut["in a cluster"] == 5 * cut["clusters"]
@@ -138,6 +141,43 @@ def test_words_that_come_later_are_read(corpus: Path, tmp_path: Path) -> None:
     assert build(tmp_path / "out", steps)["read"] == {"read": 33, "no caption": 1}
     (tmp_path / "corpus" / "zz_silent.txt").write_text("a star")
     assert build(tmp_path / "out", steps)["read"] == {"read": 34}
+
+
+def test_of_a_tar_that_is_added_the_others_are_not_read_again(tmp_path: Path) -> None:
+    def add(name: str) -> dict[str, int]:
+        files = {f"{name}{n}.png": encoded(drawing("star", n)) for n in range(2)}
+        tar(tmp_path / "corpus" / f"{name}.tar", files | {f"{name}0.txt": b"a star"})
+        corpus = open_web_corpus(tmp_path / "corpus")
+        build(tmp_path / "out", steps_of(tmp_path / "out", corpus, SETTINGS)[:2])
+        return stamps(tmp_path / "out")
+
+    add("a")
+    before = add("b")
+    after = add("c")
+    assert {name for name in after if before.get(name) != after[name]} == {
+        "read/00002.json", "read/00002.parquet", "words/00002.json", "words/00002.parquet",
+        "words/00002.left.parquet",
+    }  # fmt: skip
+
+
+def test_rows_of_domains_with_too_few_are_counted_by_name(corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(corpus, tmp_path / "corpus")
+    for number in range(3, 7):
+        (tmp_path / "corpus" / f"wheel_{number}.png").unlink()
+    town = tuple(f"a {thing} of the town" for thing in ("star", "house", "ladder"))
+    sorting = DomainSettings(
+        domains=(
+            Domain(name="town", prompts=town),
+            Domain(name="wheels", prompts=("a wheel of the town",)),
+        )
+    )
+    settings = replace(SETTINGS, domains=sorting)
+    steps = steps_of(tmp_path / "out", open_small(tmp_path / "corpus"), settings)
+    counts = build(tmp_path / "out", steps)
+    assert counts["domains"] == {"town": 22, "wheels": 3, "other": 0}
+    assert counts["gather"] == {"rows": 22, "too few of wheels for a cluster": 3}
+    assert counts["cut"]["clusters"] >= 2
+    assert not list((tmp_path / "out" / "gather").glob("wheels.*.npy"))
 
 
 def test_a_table_that_grows_moves_the_rows_of_those_behind_it(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from instruct_imagen.data.clusters.filtering import (
 from instruct_imagen.data.clusters.picture_quality import VIEW, SimpleQuality, measures
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.corpora.base import EntryError
+from instruct_imagen.images import MAX_PIXELS
 from tests.data.clusters.pictures import Shelf, blurred, packed, scene
 
 LOOSE = FilterSettings(min_side=32)
@@ -123,8 +124,8 @@ def test_every_setting_has_an_effect(shelf, changed, key, reason):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"min_side": 0}, {"max_aspect": 0.5}, {"max_pixels": 0}, {"blank": 2.0}, {"blank_near": -1},
-     {"min_quality": float("nan")}],
+    [{"min_side": 0}, {"max_aspect": 0.5}, {"max_pixels": 0}, {"max_pixels": MAX_PIXELS + 1},
+     {"blank": 2.0}, {"blank_near": -1}, {"min_quality": float("nan")}],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(ClusterError, match=next(iter(wrong))):

@@ -101,12 +101,10 @@ class ReadPart:
 
     Attributes:
         rows: In their order in the corpus.
-        seen: Entries that were tried.
         tally: Those that gave no row.
     """
 
     rows: tuple[Row, ...]
-    seen: int
     tally: Tally
 
 
@@ -162,7 +160,7 @@ def read_part(corpus: WebCorpus, part: int) -> ReadPart:
     problems = stream.problems
     counts = dict(sorted(problems.reasons.items()))
     tally = Tally(counts=counts, lines=tuple(printable(line) for line in problems.first))
-    return ReadPart(rows=tuple(rows), seen=problems.seen, tally=tally)
+    return ReadPart(rows=tuple(rows), tally=tally)
 
 
 def loader(corpus: WebCorpus) -> Loader:
