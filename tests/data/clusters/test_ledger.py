@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -12,11 +13,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from instruct_imagen.data.clusters import ledger
 from instruct_imagen.data.clusters.ledger import NOTED, PartRecord, StepFolder, claim, total
 from instruct_imagen.data.clusters.rows import ClusterError
+from instruct_imagen.data.clusters.steps.base import write_array
 from tests.data.clusters.steps import Squares, content, write_source
 
 KILLS = 20
@@ -180,6 +183,12 @@ def test_a_manifest_is_parsed_once_as_long_as_it_stays(
     assert second is not None and second != first
     (tmp_path / "step" / "00000.json").unlink()
     assert step.record("00000") is None
+
+
+def test_an_array_for_which_the_disk_has_no_room_says_so() -> None:
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_array(np.zeros(10**5), Path("/dev/full"))
+    assert caught.value.errno == errno.ENOSPC
 
 
 def test_twenty_kills_change_no_byte(tmp_path: Path) -> None:

@@ -141,8 +141,10 @@ def write_left_out(pairs: Sequence[tuple[str, str]], path: Path) -> None:
 
 def write_array(array: np.ndarray, path: Path) -> None:
     """An ``.npy`` file under whatever name."""
+    array = np.ascontiguousarray(array)
     with path.open("wb") as file:
-        np.save(file, array)
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)  # numpy's own way does not say that a disk is full
 
 
 def write_table(table: pa.Table, path: Path) -> None:
