@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from instruct_imagen.data.clusters import writing
 from instruct_imagen.data.clusters.building import build, run_step
 from instruct_imagen.data.clusters.domains import Domain, DomainSettings
-from instruct_imagen.data.clusters.reading import open_web_corpus
+from instruct_imagen.data.clusters.reading import Loader, WebCorpus, open_web_corpus
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.clusters.settings import steps_of
 from instruct_imagen.data.clusters.steps.members import MEMBERS
@@ -307,6 +308,32 @@ def test_shards_hold_every_pair_once_with_three_others_of_its_cluster(
     build_shards(tmp_path / "again", job, workers=2)
     for path in sorted((tmp_path / "shards").glob("*.tar")):
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_images_of_many_examples_are_read_together_in_their_order(
+    corpus: Path, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table's rows are decoded a group at a time, which one by one would be done again each."""
+    asked: list[list[str]] = []
+    real = writing.loader
+
+    def noted(corpus: WebCorpus) -> Loader:
+        load = real(corpus)
+        return lambda rows: asked.append([row.key for row in rows]) or load(rows)
+
+    monkeypatch.setattr(writing, "loader", noted)
+    members = built / "members" / MEMBERS
+    job = ClusterJob(
+        members=members, clusters=read_members(members).num_rows // 5, corpus=open_small(corpus),
+        licence="", size=32,
+    )  # fmt: skip
+    whole = list(job.opened()(range(3, job.examples)))
+    assert [example.index for example in whole] == list(range(3, job.examples))
+    (keys,) = asked
+    assert keys == sorted(set(keys))
+    monkeypatch.setattr(writing, "_BLOCK", 4 * 3 * 32**2 * 2)
+    assert list(job.opened()(range(3, job.examples))) == whole
+    assert len(asked) == 1 + -(-len(whole) // 2)
 
 
 def test_an_image_that_was_replaced_is_not_written(
