@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instruct_imagen.data.clusters import writing
+from instruct_imagen.data.clusters import encoders, sentences, writing
 from instruct_imagen.data.clusters.building import build, run_step
 from instruct_imagen.data.clusters.domains import Domain, DomainSettings
 from instruct_imagen.data.clusters.reading import Loader, WebCorpus, open_web_corpus
@@ -201,6 +202,38 @@ def test_a_table_that_grows_moves_the_rows_of_those_behind_it(tmp_path: Path) ->
     assert captions() == [f"star a {k}" for k in range(6)] + [f"star b {k}" for k in range(12)]
     write("a", 8)
     assert captions() == [f"star a {k}" for k in range(8)] + [f"star b {k}" for k in range(12)]
+
+
+def test_other_processes_load_no_network_to_see_what_is_done(
+    corpus: Path, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = small_steps(corpus, built)
+    for step in steps:
+        step.missing()
+
+    def none(*_: object) -> None:
+        raise AssertionError("a network was loaded")
+
+    sent = pickle.dumps(steps)
+    monkeypatch.setattr(encoders, "efficientnet_lite0", none)
+    monkeypatch.setattr(sentences, "weights_hash", none)
+    with pytest.raises(AssertionError, match="a network was loaded"):
+        small_steps(corpus, built)[4].missing()
+    for step in pickle.loads(sent):
+        assert not step.missing()
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"device": "cpu"}, set()), ({"device": "cuda"}, {"embed", "domains"}),
+     ({"device": "cuda:1", "quality_model": "nima"}, {"pixels", "embed", "domains"})],
+)  # fmt: skip
+def test_steps_whose_networks_are_on_a_gpu_ask_for_one(
+    changed: dict[str, str], named: set[str], corpus: Path, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, dtype="float32", **changed)
+    steps = steps_of(tmp_path, open_small(corpus), settings)
+    assert {step.name for step in steps if step.gpus} == named
 
 
 def test_two_builds_in_one_folder(corpus: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from instruct_imagen.data.clusters.engine import first_of_each, run_parts
 from instruct_imagen.data.clusters.rows import ClusterError
@@ -20,9 +21,9 @@ from tests.data.clusters.steps import Squares, content, write_source
 ROOT = Path(__file__).parents[3]
 
 
-def run_steps(source: Path, folder: Path, parts: list[str], **environment: str) -> None:
-    """The step by two processes, in a process of its own."""
-    subprocess.run(
+def run_steps(source: Path, folder: Path, parts: list[str], **environment: str) -> str:
+    """The step by two processes, in a process of its own; what that prints."""
+    done = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -38,7 +39,9 @@ def run_steps(source: Path, folder: Path, parts: list[str], **environment: str) 
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **environment},
         timeout=300,
         capture_output=True,
+        text=True,
     )
+    return done.stdout
 
 
 def test_the_same_files_from_one_process_from_two_and_from_ray(tmp_path: Path) -> None:
@@ -46,7 +49,9 @@ def test_the_same_files_from_one_process_from_two_and_from_ray(tmp_path: Path) -
     parts = write_source(source, 6)
     assert sorted(run_parts(Squares(source, tmp_path / "one"), parts)) == parts
     run_steps(source, tmp_path / "two", parts)
-    run_steps(source, tmp_path / "ray", parts, DAFT_RUNNER="ray")
+    told = run_steps(source, tmp_path / "ray", parts, DAFT_RUNNER="ray")
+    if not torch.cuda.is_available():
+        assert "device=cuda, but the Ray cluster has no GPU: add a machine with one" in told
     assert content(tmp_path / "one") == content(tmp_path / "two") == content(tmp_path / "ray")
     assert len(content(tmp_path / "one")) == 18
 

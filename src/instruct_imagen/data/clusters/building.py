@@ -138,7 +138,7 @@ def run_step(step: Step, *, workers: int, report: Report) -> dict[str, int]:
             done += 1
             report(step, done, len(parts))
     else:
-        for _ in run_parts(step, missing, workers=workers):
+        for _ in run_parts(step, missing, workers=workers, gpus=step.gpus):
             done += 1
             report(step, done, len(parts))
     step.folder.prune(parts)

@@ -31,23 +31,31 @@ class Work(Protocol):
         ...
 
 
-def run_parts(work: Work, parts: Sequence[str], *, workers: int = 1) -> Iterator[str]:
+def run_parts(
+    work: Work, parts: Sequence[str], *, workers: int = 1, gpus: int = 0
+) -> Iterator[str]:
     """Has all parts made, by so many processes; yields the name of each when it is done.
 
     Args:
         work: What makes them.
         parts: Their names, in the order in which they are begun.
         workers: Processes, each of which makes one part at a time. No result depends on it.
+        gpus: That each of them needs. A cluster then gives every one its own; here they share.
 
     Raises:
         ClusterError: A part cannot be made (the first one that could not; those that are done stay
-            done), or Daft is not installed.
+            done), Daft is not installed, or the cluster has no GPU and one is needed.
     """
     if not parts:
         return
     daft = _daft()
+    gpus = gpus if elsewhere() else 0
+    if gpus and not _cluster_gpus():
+        raise ClusterError(
+            "device=cuda, but the Ray cluster has no GPU: add a machine with one, or use cpu"
+        )
 
-    @daft.cls(max_concurrency=workers, use_process=True)
+    @daft.cls(max_concurrency=workers, use_process=True, gpus=gpus)
     class Worker:
         def __init__(self, given: Work) -> None:
             self.make = given.opened()
@@ -87,6 +95,15 @@ def first_of_each(tables: Sequence[Path], column: str, order: str) -> list[Any]:
 def elsewhere() -> bool:
     """Whether parts are made by a cluster."""
     return os.environ.get("DAFT_RUNNER", "").lower() == "ray"
+
+
+def _cluster_gpus() -> float:
+    """GPUs of the Ray cluster that Daft uses, or begins on this machine."""
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
+    return float(ray.cluster_resources().get("GPU", 0))
 
 
 def _outcome(make: PartFunction, part: str) -> str:

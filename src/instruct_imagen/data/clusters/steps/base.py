@@ -62,6 +62,11 @@ class Step(ABC):
         """What is loaded once a process, e.g. a network."""
         return None
 
+    @property
+    def gpus(self) -> int:
+        """That a process needs which makes its parts."""
+        return 0
+
     @cached_property
     def folder(self) -> StepFolder:
         """What it has left. Other processes get it with the step, and need no network to ask it."""
@@ -115,6 +120,11 @@ class Step(ABC):
     def path(self, name: str) -> Path:
         """Of one of its files."""
         return self.root / self.name / name
+
+
+def gpus_of(*models: Any) -> int:
+    """That a process needs in which these run: one if any of them is on a GPU."""
+    return int(any(str(getattr(one, "device", "")).startswith("cuda") for one in models))
 
 
 def rows_and_ids(path: Path) -> tuple[tuple[Row, ...], dict[str, int]]:
