@@ -79,7 +79,7 @@ def test_the_first_of_each_is_kept_and_what_has_no_value_too(tmp_path: Path) -> 
         pa.table({"row": [0, 1, 2, 3], "sha": ["c", "b", None, "c"]}), tmp_path / "0.parquet"
     )
     tables = [tmp_path / "1.parquet", tmp_path / "0.parquet"]
-    assert first_of_each(tables, "sha", "row") == [0, 1, 2, 4, 6]
+    assert first_of_each(tables, "sha", "row").tolist() == [0, 1, 2, 4, 6]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -87,7 +87,7 @@ def test_the_first_of_each_is_the_first_however_the_corpus_is_divided(
     seed: int, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(seed)
-    values = [f"{value:02d}" for value in rng.integers(0, 40, 90).tolist()]
+    values = [f"{value:04x}" for value in (1601 * rng.integers(0, 40, 90)).tolist()]
     cuts = sorted(rng.choice(89, 3, replace=False).tolist())
     tables = []
     for start, stop in pairwise([0, *cuts, 90]):
@@ -95,4 +95,5 @@ def test_the_first_of_each_is_the_first_however_the_corpus_is_divided(
         part = {"row": list(range(start, stop)), "sha": pa.array(values[start:stop], pa.string())}
         pq.write_table(pa.table(part), tables[-1])
     expected = [row for row, value in enumerate(values) if value not in values[:row]]
-    assert first_of_each(tables[::-1], "sha", "row") == expected
+    assert first_of_each(tables[::-1], "sha", "row").tolist() == expected
+    assert first_of_each(tables, "sha", "row", at_once=7).tolist() == expected

@@ -10,14 +10,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
+import pyarrow.parquet as pq
 
 from instruct_imagen.data.annotators.base import AnnotatorError
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.corpora.base import CorpusError
 from instruct_imagen.data.one_thread import one_thread
 from instruct_imagen.images import ImageError
+
+AT_ONCE = 2**20
+"""Rows of a query, each of some 350 bytes."""
 
 PartFunction = Callable[[str], None]
 """Makes the part of a name: reads its inputs, writes its files and its manifest."""
@@ -73,23 +80,34 @@ def run_parts(
         yield row["part"]
 
 
-def first_of_each(tables: Sequence[Path], column: str, order: str) -> list[Any]:
+def first_of_each(
+    tables: Sequence[Path], column: str, order: str, *, at_once: int = AT_ONCE
+) -> np.ndarray:
     """Values of `order` in the rows that are the first to have their value of `column`.
 
     Args:
         tables: Parquet files.
-        column: E.g. of hashes; rows where it is empty or missing are all kept.
+        column: Of hashes, hexadecimal; rows where it is empty or missing are all kept.
         order: A column of unique values, which says what comes first.
+        at_once: Rows that are in memory, about; where there are more, the tables are read several
+            times, for the hashes of one range after the other. No result depends on it.
 
     Returns:
-        The values of `order` of the rows that are kept, in order.
+        The values of `order` of the rows that are kept, in order, as one array.
     """
     daft = _daft()
     rows = daft.read_parquet([str(path) for path in tables]).select(column, order)
     empty = daft.col(column).is_null() | (daft.col(column) == "")
-    named = rows.where(~empty).groupby(column).agg(daft.col(order).min()).select(order)
-    kept = named.concat(rows.where(empty).select(order))
-    return kept.sort(order).to_arrow()[order].to_pylist()
+    total = sum(pq.read_metadata(path).num_rows for path in tables)
+    passes = min(max(1, -(-total // at_once)), 256)
+    bounds = [f"{256 * number // passes:02x}" for number in range(1, passes)]
+    found = [rows.where(empty).select(order)]
+    for low, high in pairwise([None, *bounds, None]):
+        some = rows.where(~empty)
+        some = some if low is None else some.where(daft.col(column) >= low)
+        some = some if high is None else some.where(daft.col(column) < high)
+        found.append(some.groupby(column).agg(daft.col(order).min()).select(order))
+    return np.sort(np.concatenate([one.to_arrow()[order].to_numpy() for one in found]))
 
 
 def elsewhere() -> bool:
