@@ -127,12 +127,12 @@ def test_a_report_is_of_a_whole_build(
     main([*arguments, *held])
     assert (build / PAGE).stat().st_mtime_ns == written  # of this very build
     main([*arguments, "filters.min_side=50", "--until", "words"])
-    with pytest.raises(ClusterError, match="is between two builds: build again"):
+    with pytest.raises(ClusterError, match="has not come to its end"):
         Finished(build)
     capsys.readouterr()
     with pytest.raises(SystemExit):
         main(["clusters", "report", str(tmp_path), str(tmp_path / "page.html")])
-    assert "is no whole build of clusters" in capsys.readouterr().err
+    assert "holds no clusters: build them first" in capsys.readouterr().err
     (built[0].parent / "corpus").rename(built[0].parent / "elsewhere")
     try:
         main(["clusters", "report", str(built[0]), str(tmp_path / "page.html")])

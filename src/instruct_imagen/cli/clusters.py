@@ -117,13 +117,10 @@ def build_command(chosen: argparse.Namespace) -> None:
     from instruct_imagen.cli.corpus import options_in
     from instruct_imagen.data.clusters.building import build
     from instruct_imagen.data.clusters.engine import elsewhere
-    from instruct_imagen.data.clusters.finished import BUILD, state_of
     from instruct_imagen.data.clusters.holdouts import open_holdout
     from instruct_imagen.data.clusters.pages.report import PAGE, write_report
     from instruct_imagen.data.clusters.reading import PART_ROWS, open_web_corpus
-    from instruct_imagen.data.clusters.settings import steps_of
-    from instruct_imagen.data.clusters.steps.members import Members
-    from instruct_imagen.data.shards.layout import write_whole
+    from instruct_imagen.data.clusters.settings import keep_dtype, steps_of, with_dtype
 
     check_folder(chosen.out, name="OUT")
     out, folder = chosen.out.resolve(), chosen.corpus.resolve()
@@ -134,7 +131,7 @@ def build_command(chosen: argparse.Namespace) -> None:
             )
     if chosen.store is not None and elsewhere():
         raise UsageError("--store is one file of one machine: leave it out with DAFT_RUNNER=ray")
-    settings = settings_from(chosen.settings, chosen.domains)
+    settings, remark = with_dtype(out, settings_from(chosen.settings, chosen.domains))
     options = options_in(chosen.options)
     rows = chosen.part_rows or PART_ROWS
     corpus = open_web_corpus(folder, kind=chosen.kind, options=options, part_rows=rows)
@@ -143,22 +140,25 @@ def build_command(chosen: argparse.Namespace) -> None:
             raise UsageError(f"--holdout {given} holds CORPUS itself: nothing of it would be left")
     holdouts = [open_holdout(given) for given in chosen.holdouts]
     store = chosen.store and chosen.store.resolve()
-    steps = until(steps_of(out, corpus, settings, store, holdouts), chosen.until)
-    bars = _Bars()
-    try:
-        counts = build(chosen.out, steps, workers=chosen.workers, report=bars)
-    finally:
-        bars.close()
+    every = steps_of(out, corpus, settings, store, holdouts)
+    steps = until(every, chosen.until)
     about = {
         "folder": str(corpus.folder.resolve()),
         "kind": corpus.kind,
         "options": dict(corpus.options),
         "parts": corpus.parts,
+        "settings": dataclasses.asdict(settings),
+        "steps": [step.name for step in every],
     }
-    if steps[-1].name == Members.name:
-        names = [step.name for step in steps]
-        about |= {"steps": names, "state": state_of(chosen.out, names)}
-        write_whole(chosen.out / BUILD, json.dumps(about, indent=1) + "\n")
+    keep_dtype(out, settings)
+    if remark:
+        print(remark, file=sys.stderr)
+    bars = _Bars()
+    try:
+        counts = build(chosen.out, steps, workers=chosen.workers, report=bars, about=about)
+    finally:
+        bars.close()
+    if steps[-1].name == every[-1].name:
         write_report(chosen.out, chosen.out / PAGE, again=False)
     for step in steps:
         found = ", ".join(f"{what} {number:,}" for what, number in counts[step.name].items())
@@ -172,24 +172,22 @@ def write_command(chosen: argparse.Namespace) -> None:
     """Writes shards."""
     from tqdm import tqdm
 
+    from instruct_imagen.data.clusters.building import finished
     from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
     from instruct_imagen.data.clusters.steps.members import MEMBERS, Members
     from instruct_imagen.data.clusters.writing import ClusterJob, read_members
     from instruct_imagen.data.shards.building import build_shards
 
     check_folder(chosen.out, name="OUT")
+    about = finished(chosen.build)
     members = chosen.build / Members.name / MEMBERS
-    if not members.is_file():
-        raise UsageError(
-            f"{chosen.build} holds no clusters: build them first, instruct-imagen clusters build"
-        )
     there = read_members(members).num_rows // CLUSTER_SIZE
     if not there:
         raise UsageError(f"{chosen.build} holds no clusters: filters or `least` leave none")
     job = ClusterJob(
         members=members,
         clusters=min(chosen.clusters or there, there),
-        corpus=corpus_of(chosen.build),
+        corpus=corpus_of(chosen.build, about),
         licence=chosen.licence,
         size=chosen.size,
         fit=chosen.fit,
@@ -203,22 +201,20 @@ def write_command(chosen: argparse.Namespace) -> None:
     print(f"{chosen.out}: {manifest.examples:,} examples of {job.clusters:,} clusters")
 
 
-def corpus_of(build: Path) -> WebCorpus:
-    """The corpus of a build.
+def corpus_of(build: Path, about: Mapping[str, Any]) -> WebCorpus:
+    """The corpus of a build, by what `building.finished` says of it.
 
     Raises:
-        UsageError: It is no build, or its corpus lies elsewhere now.
+        UsageError: It lies elsewhere now, or another version built it.
     """
-    from instruct_imagen.data.clusters.finished import BUILD
     from instruct_imagen.data.clusters.reading import WebCorpus
 
     try:
-        about = json.loads((build / BUILD).read_bytes())
         folder = Path(about["folder"])
         corpus = WebCorpus(
             folder=folder, kind=about["kind"], options=about["options"], parts=about["parts"]
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise UsageError(f"{build} is no whole build of clusters ({error}): build again") from error
     if not folder.is_dir():
         raise UsageError(

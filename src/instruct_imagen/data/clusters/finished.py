@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from instruct_imagen.data.clusters.building import finished
 from instruct_imagen.data.clusters.ledger import MANIFEST, PartRecord, total
 from instruct_imagen.data.clusters.near_duplicates import Measured, Thresholds
 from instruct_imagen.data.clusters.reading import WebCorpus
@@ -24,9 +25,6 @@ from instruct_imagen.data.clusters.steps.pixels import Pixels
 from instruct_imagen.data.clusters.steps.plan import PlanSearch
 from instruct_imagen.data.clusters.steps.search import Search
 
-BUILD = "build.json"
-"""In the folder of a build, once it is whole: where its corpus lies, its steps and their state."""
-
 
 class Finished:
     """A build that is whole.
@@ -35,25 +33,23 @@ class Finished:
         root: Its folder.
 
     Raises:
-        ClusterError: It is none, or something was changed in it since it was whole.
+        ClusterError: It is none, or the last build has not come to its end.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        about = finished(root)
         try:
-            about = json.loads((root / BUILD).read_bytes())
             self.steps: tuple[str, ...] = tuple(about["steps"])
-            self.state: str = about["state"]
             self.corpus = WebCorpus(
                 folder=Path(about["folder"]), kind=about["kind"], options=about["options"],
                 parts=about["parts"],
             )  # fmt: skip
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise ClusterError(
-                f"{root} is no whole build of clusters ({error}): build again"
+                f"{root} was built by another version ({error}): build again, it goes on"
             ) from error
-        if state_of(root, self.steps) != self.state:
-            raise ClusterError(f"{root} is between two builds: build again, it goes on")
+        self.state = state_of(root, self.steps)
 
     def records(self, step: str) -> list[PartRecord]:
         """What the parts of a step have left, by their names; none for a step that is not its."""

@@ -15,6 +15,8 @@ from .aligned import compare
 from .hashes import hash_pairs, unique_pairs
 from .rows import ClusterError
 
+_ROWS = 2**16  # whose neighbours become pairs together
+
 
 class DuplicateError(ClusterError):
     """Pairs or thresholds that cannot be used; one line with cause and cure."""
@@ -107,9 +109,12 @@ def candidate_pairs(ids: np.ndarray, hashes: np.ndarray, radius: int) -> np.ndar
     Returns:
         (M, 2) int64, lower number first, ascending, each once.
     """
-    numbers = np.repeat(np.arange(len(ids)), ids.shape[1])
-    pairs = np.stack([numbers, ids.ravel()], axis=1)
-    return unique_pairs([pairs[pairs[:, 1] >= 0], hash_pairs(hashes, radius)])
+    found = [hash_pairs(hashes, radius)]
+    for start in range(0, len(ids), _ROWS):
+        some = np.asarray(ids[start : start + _ROWS])
+        rows, columns = np.nonzero(some >= 0)
+        found.append(unique_pairs([np.stack([start + rows, some[rows, columns]], axis=1)]))
+    return unique_pairs(found)
 
 
 def metadata_pairs(columns: Mapping[str, Sequence[Hashable | None]]) -> np.ndarray:

@@ -18,7 +18,7 @@ from instruct_imagen.data.clusters.domains import (
 )
 from instruct_imagen.data.clusters.ledger import Draft
 from instruct_imagen.data.clusters.pretrained_encoders import PretrainedEncoder
-from instruct_imagen.data.clusters.steps.base import Step, write_array
+from instruct_imagen.data.clusters.steps.base import Step, gpus_of, write_array
 from instruct_imagen.data.clusters.steps.embed import Embed
 from instruct_imagen.data.clusters.steps.leaks import Leaks
 
@@ -46,6 +46,11 @@ class Domains(Step):
     def names(self) -> tuple[str, ...]:
         """All domains, "other" last."""
         return (*(one.name for one in self.sorting.domains), OTHER)
+
+    @property
+    def gpus(self) -> int:
+        """One if a network runs on it."""
+        return gpus_of(self.embed.images, self.embed.words)
 
     def parts(self) -> Sequence[str]:
         """Those of the corpus."""

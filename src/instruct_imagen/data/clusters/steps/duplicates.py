@@ -58,7 +58,7 @@ class Candidates(Step):
 
     def make(self, part: str, draft: Draft, tools: Any) -> None:
         """Proposes pairs."""
-        ids, _ = self.search.of(part)
+        ids = self.search.ids_of(part)
         hashes = np.load(self.search.plan.gather.path(f"{part}.hashes.npy"))
         pairs = candidate_pairs(ids, hashes, self.thresholds.hash_radius)
         write_array(pairs, draft.path(f"{part}.npy"))

@@ -22,7 +22,13 @@ from instruct_imagen.data.clusters.leakage import Pictures
 from instruct_imagen.data.clusters.ledger import Draft
 from instruct_imagen.data.clusters.picture_quality import VIEW
 from instruct_imagen.data.clusters.rows import Row, Tally, printable, tally
-from instruct_imagen.data.clusters.steps.base import Step, table_of, write_array, write_table
+from instruct_imagen.data.clusters.steps.base import (
+    Step,
+    gpus_of,
+    table_of,
+    write_array,
+    write_table,
+)
 from instruct_imagen.data.corpora.base import EntryError
 from instruct_imagen.data.corpora.records import Place
 from instruct_imagen.images import ImageError, load_image
@@ -46,6 +52,11 @@ class HoldOut(Step):
 
     sets: tuple[HeldSet, ...]
     images: ImageEncoder
+
+    @property
+    def gpus(self) -> int:
+        """One if a network runs on it."""
+        return gpus_of(self.images)
 
     def parts(self) -> Sequence[str]:
         """Those of all hold-outs: ``<hold-out>.<part>``, by their numbers."""
