@@ -113,7 +113,7 @@ def steps_with(corpus: Path, root: Path, *holdouts: Path) -> Sequence[Step]:
 
 def stamps(root: Path) -> dict[str, int]:
     return {
-        str(path.relative_to(root)): path.stat().st_mtime_ns for path in sorted(root.rglob("*.*"))
+        str(path.relative_to(root)): path.stat().st_mtime_ns for path in sorted(root.glob("*/*.*"))
     }
 
 
