@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from instruct_imagen.cli import main
-from instruct_imagen.cli.clusters import settings_from
+from instruct_imagen.cli.cluster_settings import settings_from
 from instruct_imagen.data.clusters.borderline_pairs import OTHER, SAME, kinds_of, nearest_pairs
 from instruct_imagen.data.clusters.finished import Finished
 from instruct_imagen.data.clusters.near_duplicates import Measured, Thresholds, near_duplicates

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from instruct_imagen.cli import main
-from instruct_imagen.cli.clusters import known_settings, settings_from
+from instruct_imagen.cli.cluster_settings import known_settings, settings_from
 from instruct_imagen.cli.errors import UsageError
 from instruct_imagen.data.clusters import settings as settings_module
 from instruct_imagen.data.clusters.reading import open_web_corpus
