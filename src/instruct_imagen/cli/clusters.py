@@ -169,14 +169,14 @@ def write_command(chosen: argparse.Namespace) -> None:
     """Writes shards."""
     from tqdm import tqdm
 
-    from instruct_imagen.data.clusters.building import finished
+    from instruct_imagen.data.clusters.building import made_of
     from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
     from instruct_imagen.data.clusters.steps.members import MEMBERS, Members
     from instruct_imagen.data.clusters.writing import ClusterJob, read_members
     from instruct_imagen.data.shards.building import build_shards
 
     check_folder(chosen.out, name="OUT")
-    about = finished(chosen.build)
+    about = made_of(chosen.build)
     members = chosen.build / Members.name / MEMBERS
     there = read_members(members).num_rows // CLUSTER_SIZE
     if not there:
@@ -199,7 +199,7 @@ def write_command(chosen: argparse.Namespace) -> None:
 
 
 def corpus_of(build: Path, about: Mapping[str, Any]) -> WebCorpus:
-    """The corpus of a build, by what `building.finished` says of it.
+    """The corpus of a build, by what `building.made_of` says of it.
 
     Raises:
         UsageError: It lies elsewhere now, or another version built it.

@@ -44,7 +44,7 @@ def build(
         steps: In their order; each one's inputs are of those before it.
         workers: Processes; their number changes no byte.
         report: Is told how far it is.
-        about: What the build is made of, for `finished`, as plain JSON types; None keeps no such
+        about: What the build is made of, for `made_of`, as plain JSON types; None keeps no such
             note.
 
     Returns:
@@ -69,7 +69,8 @@ def build(
     with _alone(root):
         word = secrets.token_hex(8)
         claim(root, word)
-        if _noted(root).get("about") != asked:
+        known = _noted(root)
+        if asked is None or any(known.get(name) != value for name, value in asked.items()):
             _unfinish(root)
         for step in steps:
             step.folder.word = word
@@ -77,12 +78,12 @@ def build(
         last = steps[-1] if steps else None
         if asked is not None and isinstance(last, Members):
             members = last.record(WHOLE).hashes()[MEMBERS]
-            note = {"about": asked, "members": members}
+            note = {**asked, "members": members}
             write_whole(root / BUILD, json.dumps(note, indent=1) + "\n")
     return counts
 
 
-def finished(root: Path) -> Mapping[str, Any]:
+def made_of(root: Path) -> Mapping[str, Any]:
     """What the clusters of a folder were made of; see `build`.
 
     Raises:
@@ -100,16 +101,16 @@ def finished(root: Path) -> Mapping[str, Any]:
             f"the last build in {root} has not come to its end, and its clusters are of an earlier "
             "one: build again, it goes on"
         )
-    return note["about"]
+    return note
 
 
 def _noted(root: Path) -> Mapping[str, Any]:
     """What `BUILD` holds; empty where there is none, or one of another form."""
     try:
         note = json.loads((root / BUILD).read_bytes())
-        return note if isinstance(note["about"], dict) else {}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError):
         return {}
+    return note if isinstance(note, dict) else {}
 
 
 def _unfinish(root: Path) -> None:
