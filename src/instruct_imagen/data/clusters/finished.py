@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from instruct_imagen.data.clusters.building import finished
+from instruct_imagen.data.clusters.building import made_of
 from instruct_imagen.data.clusters.ledger import MANIFEST, PartRecord, total
 from instruct_imagen.data.clusters.near_duplicates import Measured, Thresholds
 from instruct_imagen.data.clusters.reading import WebCorpus
@@ -38,7 +38,7 @@ class Finished:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        about = finished(root)
+        about = made_of(root)
         try:
             self.steps: tuple[str, ...] = tuple(about["steps"])
             self.corpus = WebCorpus(
