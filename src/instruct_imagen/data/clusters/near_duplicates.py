@@ -6,7 +6,7 @@ laid over each other (`aligned`), and the same URL, page or file.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,11 +117,11 @@ def candidate_pairs(ids: np.ndarray, hashes: np.ndarray, radius: int) -> np.ndar
     return unique_pairs(found)
 
 
-def metadata_pairs(columns: Mapping[str, Sequence[Hashable | None]]) -> np.ndarray:
+def metadata_pairs(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Pairs that share a URL, page, file hash or whatever the columns hold.
 
     Args:
-        columns: Name -> a value for each picture; None and empty text stand for unknown.
+        columns: Name -> a whole number for each picture, such as a hash: (N,); 0 for unknown.
 
     Returns:
         (M, 2) int64: of those that share a value each with the first one, so that `grouped` makes
@@ -129,13 +129,12 @@ def metadata_pairs(columns: Mapping[str, Sequence[Hashable | None]]) -> np.ndarr
     """
     found = [np.empty((0, 2), np.int64)]
     for values in columns.values():
-        first: dict[Hashable, int] = {}
-        pairs = [
-            (first.setdefault(value, number), number)
-            for number, value in enumerate(values)
-            if value not in (None, "")
-        ]
-        found.append(np.array(pairs, np.int64).reshape(-1, 2))
+        known = np.flatnonzero(values)
+        order = known[np.argsort(values[known], kind="stable")]
+        new = np.ones(len(order), bool)
+        new[1:] = values[order[1:]] != values[order[:-1]]
+        first = order[new][np.cumsum(new) - 1]
+        found.append(np.stack([first, order], axis=1)[~new])
     return unique_pairs(found)
 
 

@@ -120,10 +120,7 @@ class Duplicates(Step):
         if number == 0:
             columns = np.load(self._file(domain, "metadata"))
             by_metadata = metadata_pairs(
-                {
-                    name: [value or None for value in columns[:, place].tolist()]
-                    for place, name in enumerate(METADATA)
-                }
+                {name: columns[:, place] for place, name in enumerate(METADATA)}
             )
             found.append(by_metadata)
             draft.count("by metadata", len(by_metadata))
