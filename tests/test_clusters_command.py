@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
 from instruct_imagen.cli import main
-from instruct_imagen.cli.clusters import known_settings, settings_from
+from instruct_imagen.cli.cluster_settings import known_settings, settings_from
 from instruct_imagen.cli.errors import UsageError
+from instruct_imagen.data.clusters import settings as settings_module
 from instruct_imagen.data.clusters.reading import open_web_corpus
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.clusters.settings import steps_of
+from instruct_imagen.data.clusters.steps.members import Members
 from instruct_imagen.data.shards.reading import read_shards
 from tests.data.clusters.builds import write_corpus
 
@@ -38,6 +41,70 @@ def test_from_a_corpus_to_shards(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "build again from where it lies now" in capsys.readouterr().err
 
 
+def test_a_rebuild_that_ended_early_leaves_no_clusters_to_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_corpus(tmp_path / "corpus")
+    out = str(tmp_path / "out")
+    given = ["filters.min_side=48", "filters.min_quality=0.2", "least=0.4"]
+
+    def build(*more: str) -> None:
+        main(["clusters", "build", str(tmp_path / "corpus"), out, *given, *more])
+        capsys.readouterr()
+
+    def write(name: str) -> str:
+        with contextlib.suppress(SystemExit):
+            main(["clusters", "write", out, str(tmp_path / name), "--clusters", "1"])
+        printed = capsys.readouterr()
+        return printed.out + printed.err
+
+    build()
+    build("--until", "words")  # in which all is done already
+    assert write("whole").endswith("5 examples of 1 clusters\n")
+    refused = f"instruct-imagen: the last build in {out} has not come to its end, and its clusters"
+    build("filters.min_side=40", "--until", "words")
+    assert write("none").startswith(refused)
+    assert not (tmp_path / "none").exists()
+    build("least=0.45", "--until", "read")  # which leaves no step undone that it looks at
+    assert write("none").startswith(refused)
+    build()
+    assert write("again").endswith("5 examples of 1 clusters\n")
+
+    def full(*_: object) -> None:
+        raise ClusterError("the disk is full")
+
+    (tmp_path / "corpus" / "star_0.txt").write_text("a fallen star")
+    monkeypatch.setattr(Members, "make", full)
+    with pytest.raises(SystemExit):
+        build()
+    assert write("none").startswith("instruct-imagen: the disk is full\n" + refused)
+    monkeypatch.undo()
+    build()
+    (tmp_path / "out" / "members" / "all.arrow").write_bytes(b"")
+    assert write("none").startswith(refused)
+
+
+def test_a_build_keeps_the_dtype_that_it_began_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_corpus(tmp_path / "corpus")
+    build = ["clusters", "build", str(tmp_path / "corpus"), str(tmp_path / "out")]
+
+    def built_with(fast: str, *given: str) -> tuple[str, str]:
+        monkeypatch.setattr(settings_module, "fast_dtype", lambda device: fast)
+        main([*build, "--until", "embed", *given])
+        manifest = json.loads((tmp_path / "out" / "embed" / "00000.json").read_bytes())
+        return manifest["settings"]["images"].split()[4], capsys.readouterr().err
+
+    assert built_with("float32")[0] == "float32"
+    dtype, told = built_with("bfloat16")
+    assert dtype == "float32"
+    line = "dtype=float32, with which this build began; dtype=bfloat16 would be faster on this "
+    assert line in told
+    assert built_with("bfloat16", "dtype=bfloat16")[0] == "bfloat16"
+    assert built_with("float32")[0] == "bfloat16"
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -47,6 +114,8 @@ def test_from_a_corpus_to_shards(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["build", "corpus", "out", "least"], "'least' is no setting: write key=value"),
         (["build", "corpus", "out", "filters.blank=3"], "filter: blank=3.0 must be from 0 to 1"),
         (["build", "corpus", "out", "--domains", "list.json"], "list.json must be like"),
+        (["build", "corpus", "out", "--holdout", "."], "--holdout . holds CORPUS itself"),
+        (["build", "corpus", "out", "--holdout", "test"], "the hold-out 'test' is no folder"),
         (["write", "corpus", "out"], "holds no clusters: build them first"),
     ],
 )

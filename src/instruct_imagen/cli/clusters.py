@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
-import json
 import sys
-import typing
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instruct_imagen.cli.arguments import check_folder, positive, seed
+from instruct_imagen.cli.cluster_pages import add_verbs
+from instruct_imagen.cli.cluster_settings import settings_from
 from instruct_imagen.cli.errors import UsageError
 
 if TYPE_CHECKING:
     from instruct_imagen.data.clusters.reading import WebCorpus
-    from instruct_imagen.data.clusters.settings import ClusterSettings
     from instruct_imagen.data.clusters.steps.base import Step
-
-BUILD = "build.json"
-"""In the folder of a build: where its corpus lies."""
 
 SHOWN = 5
 """Lines of each step that are printed; all are in its manifests."""
@@ -75,6 +70,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     build.add_argument(
         "--store", type=Path, metavar="FOLDER", help="keep vectors here, for other builds too"
     )
+    build.add_argument(
+        "--holdout",
+        action="append",
+        default=[],
+        dest="holdouts",
+        metavar="FOLDER",
+        help="take out what is alike to its images, as of a test set; `starter`: of this project's "
+        "own; may be given several times",
+    )
     build.add_argument("--until", metavar="STEP", help="end after this step")
     build.add_argument(
         "--workers", type=positive, default=1, help="processes; they change no byte (1)"
@@ -102,6 +106,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--workers", type=positive, default=1, help="processes; they change no byte (1)"
     )
     write.set_defaults(run=write_command)
+    add_verbs(verbs)
 
 
 def build_command(chosen: argparse.Namespace) -> None:
@@ -109,10 +114,10 @@ def build_command(chosen: argparse.Namespace) -> None:
     from instruct_imagen.cli.corpus import options_in
     from instruct_imagen.data.clusters.building import build
     from instruct_imagen.data.clusters.engine import elsewhere
+    from instruct_imagen.data.clusters.holdouts import open_holdout
+    from instruct_imagen.data.clusters.pages.report import PAGE, write_report
     from instruct_imagen.data.clusters.reading import PART_ROWS, open_web_corpus
-    from instruct_imagen.data.clusters.settings import steps_of
-    from instruct_imagen.data.clusters.steps.members import Members
-    from instruct_imagen.data.shards.layout import write_whole
+    from instruct_imagen.data.clusters.settings import keep_dtype, steps_of, with_dtype
 
     check_folder(chosen.out, name="OUT")
     out, folder = chosen.out.resolve(), chosen.corpus.resolve()
@@ -123,26 +128,35 @@ def build_command(chosen: argparse.Namespace) -> None:
             )
     if chosen.store is not None and elsewhere():
         raise UsageError("--store is one file of one machine: leave it out with DAFT_RUNNER=ray")
-    settings = settings_from(chosen.settings, chosen.domains)
+    settings, remark = with_dtype(out, settings_from(chosen.settings, chosen.domains))
     options = options_in(chosen.options)
     rows = chosen.part_rows or PART_ROWS
     corpus = open_web_corpus(folder, kind=chosen.kind, options=options, part_rows=rows)
-    steps = until(
-        steps_of(out, corpus, settings, chosen.store and chosen.store.resolve()), chosen.until
-    )
-    bars = _Bars()
-    try:
-        counts = build(chosen.out, steps, workers=chosen.workers, report=bars)
-    finally:
-        bars.close()
+    for given in chosen.holdouts:
+        if Path(given).is_dir() and folder.is_relative_to(Path(given).resolve()):
+            raise UsageError(f"--holdout {given} holds CORPUS itself: nothing of it would be left")
+    holdouts = [open_holdout(given) for given in chosen.holdouts]
+    store = chosen.store and chosen.store.resolve()
+    every = steps_of(out, corpus, settings, store, holdouts)
+    steps = until(every, chosen.until)
     about = {
         "folder": str(corpus.folder.resolve()),
         "kind": corpus.kind,
         "options": dict(corpus.options),
         "parts": corpus.parts,
+        "settings": dataclasses.asdict(settings),
+        "steps": [step.name for step in every],
     }
-    if steps[-1].name == Members.name:
-        write_whole(chosen.out / BUILD, json.dumps(about, indent=1) + "\n")
+    keep_dtype(out, settings)
+    if remark:
+        print(remark, file=sys.stderr)
+    bars = _Bars()
+    try:
+        counts = build(chosen.out, steps, workers=chosen.workers, report=bars, about=about)
+    finally:
+        bars.close()
+    if steps[-1].name == every[-1].name:
+        write_report(chosen.out, chosen.out / PAGE, again=False)
     for step in steps:
         found = ", ".join(f"{what} {number:,}" for what, number in counts[step.name].items())
         print(f"{step.name}: {found or 'nothing'}")
@@ -155,24 +169,22 @@ def write_command(chosen: argparse.Namespace) -> None:
     """Writes shards."""
     from tqdm import tqdm
 
+    from instruct_imagen.data.clusters.building import made_of
     from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
     from instruct_imagen.data.clusters.steps.members import MEMBERS, Members
     from instruct_imagen.data.clusters.writing import ClusterJob, read_members
     from instruct_imagen.data.shards.building import build_shards
 
     check_folder(chosen.out, name="OUT")
+    about = made_of(chosen.build)
     members = chosen.build / Members.name / MEMBERS
-    if not members.is_file():
-        raise UsageError(
-            f"{chosen.build} holds no clusters: build them first, instruct-imagen clusters build"
-        )
     there = read_members(members).num_rows // CLUSTER_SIZE
     if not there:
         raise UsageError(f"{chosen.build} holds no clusters: filters or `least` leave none")
     job = ClusterJob(
         members=members,
         clusters=min(chosen.clusters or there, there),
-        corpus=corpus_of(chosen.build),
+        corpus=corpus_of(chosen.build, about),
         licence=chosen.licence,
         size=chosen.size,
         fit=chosen.fit,
@@ -186,21 +198,20 @@ def write_command(chosen: argparse.Namespace) -> None:
     print(f"{chosen.out}: {manifest.examples:,} examples of {job.clusters:,} clusters")
 
 
-def corpus_of(build: Path) -> WebCorpus:
-    """The corpus of a build.
+def corpus_of(build: Path, about: Mapping[str, Any]) -> WebCorpus:
+    """The corpus of a build, by what `building.made_of` says of it.
 
     Raises:
-        UsageError: It is no build, or its corpus lies elsewhere now.
+        UsageError: It lies elsewhere now, or another version built it.
     """
     from instruct_imagen.data.clusters.reading import WebCorpus
 
     try:
-        about = json.loads((build / BUILD).read_bytes())
         folder = Path(about["folder"])
         corpus = WebCorpus(
             folder=folder, kind=about["kind"], options=about["options"], parts=about["parts"]
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise UsageError(f"{build} is no whole build of clusters ({error}): build again") from error
     if not folder.is_dir():
         raise UsageError(
@@ -222,71 +233,6 @@ def until(steps: Sequence[Step], last: str | None) -> Sequence[Step]:
     if last not in names:
         raise UsageError(f"--until must be one of {', '.join(names)}, not '{last}'")
     return steps[: names.index(last) + 1]
-
-
-def settings_from(given: Sequence[str], domains: Path | None) -> ClusterSettings:
-    """Settings from ``key=value`` texts, such as ``filters.min_side=256``.
-
-    Raises:
-        UsageError: An unknown key, or a file that is no list of domains.
-        ClusterError: A value out of range.
-    """
-    from instruct_imagen.data.clusters.settings import ClusterSettings
-
-    settings = ClusterSettings()
-    if domains is not None:
-        sorting = dataclasses.replace(settings.domains, domains=_domains(domains))
-        settings = dataclasses.replace(settings, domains=sorting)
-    for setting in given:
-        key, sign, text = setting.partition("=")
-        if not sign:
-            raise UsageError(f"'{setting}' is no setting: write key=value, e.g. least=0.6")
-        settings = _with(settings, key, text, key)
-    return settings
-
-
-def known_settings(kind: Any = None, prefix: str = "") -> dict[str, Any]:
-    """Key → type of every setting; those of a part have its name before a point."""
-    from instruct_imagen.data.clusters.settings import ClusterSettings
-
-    found = {}
-    for name, hint in typing.get_type_hints(kind or ClusterSettings).items():
-        if dataclasses.is_dataclass(hint):
-            found |= known_settings(hint, f"{prefix}{name}.")
-        elif hint in (int, float, str, bool):
-            found[f"{prefix}{name}"] = hint
-    return found
-
-
-def _with(settings: Any, key: str, text: str, whole: str) -> Any:
-    from instruct_imagen.recipes.config import parse_value
-
-    known = known_settings()
-    if whole not in known:
-        near = difflib.get_close_matches(whole, known, n=1)
-        meant = f"did you mean {near[0]}? Otherwise " if near else ""
-        raise UsageError(f"unknown setting '{whole}': {meant}use one of {', '.join(known)}")
-    name, point, rest = key.partition(".")
-    if point:
-        return dataclasses.replace(
-            settings, **{name: _with(getattr(settings, name), rest, text, whole)}
-        )
-    return dataclasses.replace(settings, **{name: parse_value(whole, text, known[whole])})
-
-
-def _domains(path: Path) -> tuple[Any, ...]:
-    from instruct_imagen.data.clusters.domains import Domain
-
-    try:
-        given = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UsageError(f"{path} is no JSON: {error}") from error
-    if not isinstance(given, Mapping) or not all(
-        isinstance(texts, list) and all(isinstance(text, str) for text in texts)
-        for texts in given.values()
-    ):
-        raise UsageError(f'{path} must be like {{"art": ["a painting", "a statue"], …}}')
-    return tuple(Domain(name=name, prompts=tuple(texts)) for name, texts in given.items())
 
 
 class _Bars:

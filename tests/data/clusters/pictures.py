@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageFilter
 
+from instruct_imagen.data.clusters.reading import unchanged
 from instruct_imagen.data.clusters.rows import Row
 from instruct_imagen.data.corpora.base import EntryError
 from instruct_imagen.data.corpora.records import Place
@@ -55,4 +56,4 @@ class Shelf:
     def load(self, rows: Sequence[Row]) -> Iterator[bytes | EntryError]:
         for row in rows:
             self.loaded.append(row.key)
-            yield self.data[row.key]
+            yield unchanged(row, self.data[row.key])

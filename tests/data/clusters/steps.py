@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from instruct_imagen.data.clusters.engine import PartFunction, run_parts
+from instruct_imagen.data.clusters.engine import PartFunction, elsewhere, run_parts
 from instruct_imagen.data.clusters.ledger import StepFolder
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.shards.layout import sha256_of
@@ -65,6 +65,11 @@ def content(folder: Path) -> dict[str, bytes]:
 if __name__ == "__main__":  # python steps.py SOURCE FOLDER PAUSE WORKERS PART…
     source, folder, pause, workers, *parts = sys.argv[1:]
     work = Squares(Path(source), Path(folder), float(pause))
+    if elsewhere():
+        try:
+            list(run_parts(work, parts[:1], gpus=1))
+        except ClusterError as error:
+            print(error)
     done = list(run_parts(work, parts, workers=int(workers)))
     StepFolder(Path(folder), {"power": 2}).prune(parts)
     print(json.dumps(done))

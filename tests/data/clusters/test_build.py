@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 import shutil
 import subprocess
@@ -18,13 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from instruct_imagen.data.clusters import encoders, sentences, writing
 from instruct_imagen.data.clusters.building import build, run_step
-from instruct_imagen.data.clusters.reading import open_web_corpus
+from instruct_imagen.data.clusters.domains import Domain, DomainSettings
+from instruct_imagen.data.clusters.reading import Loader, WebCorpus, open_web_corpus
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.clusters.settings import steps_of
 from instruct_imagen.data.clusters.steps.members import MEMBERS
 from instruct_imagen.data.clusters.writing import ClusterJob, order_of, read_members
 from instruct_imagen.data.shards.building import build_shards
+from instruct_imagen.data.shards.layout import ShardError
 from instruct_imagen.data.shards.reading import read_shards
 from tests.data.clusters.builds import (
     SETTINGS,
@@ -35,6 +39,7 @@ from tests.data.clusters.builds import (
     small_steps,
     write_corpus,
 )
+from tests.data.corpora.layouts import tar
 
 ROOT = Path(__file__).parents[3]
 KILLS = 20
@@ -62,6 +67,7 @@ def test_what_becomes_of_every_image(corpus: Path, tmp_path: Path) -> None:
     assert counts["pixels"] == {"kept": 29, "blank": 1, "broken image": 1}
     assert counts["embed"] == {"embedded": 29}
     assert sum(counts["domains"].values()) == 29
+    assert sum(counts["gather"].values()) == 29
     cut = counts["cut"]
     assert counts["members"]["clusters"] == cut["clusters"] >= 3
     assert cut["in a cluster"] == 5 * cut["clusters"]
@@ -95,9 +101,8 @@ def test_processes_and_parts_change_no_cluster(corpus: Path, built: Path, tmp_pa
 
 
 def stamps(root: Path) -> dict[str, int]:
-    return {
-        str(path.relative_to(root)): path.stat().st_mtime_ns for path in sorted(root.rglob("*.*"))
-    }
+    found = sorted(root.rglob("[!.]*.*"))
+    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in found}
 
 
 def changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
@@ -129,7 +134,7 @@ def test_a_build_ends_after_the_step_that_is_asked_for(corpus: Path, tmp_path: P
     steps = small_steps(corpus, tmp_path / "out")[:3]
     assert list(build(tmp_path / "out", steps)) == ["read", "words", "repeats"]
     found = {path.name for path in (tmp_path / "out").iterdir()}
-    assert found == {"read", "words", "repeats", ".lock"}
+    assert found == {"read", "words", "repeats", ".lock", ".claim"}
 
 
 def test_words_that_come_later_are_read(corpus: Path, tmp_path: Path) -> None:
@@ -138,6 +143,43 @@ def test_words_that_come_later_are_read(corpus: Path, tmp_path: Path) -> None:
     assert build(tmp_path / "out", steps)["read"] == {"read": 33, "no caption": 1}
     (tmp_path / "corpus" / "zz_silent.txt").write_text("a star")
     assert build(tmp_path / "out", steps)["read"] == {"read": 34}
+
+
+def test_of_a_tar_that_is_added_the_others_are_not_read_again(tmp_path: Path) -> None:
+    def add(name: str) -> dict[str, int]:
+        files = {f"{name}{n}.png": encoded(drawing("star", n)) for n in range(2)}
+        tar(tmp_path / "corpus" / f"{name}.tar", files | {f"{name}0.txt": b"a star"})
+        corpus = open_web_corpus(tmp_path / "corpus")
+        build(tmp_path / "out", steps_of(tmp_path / "out", corpus, SETTINGS)[:2])
+        return stamps(tmp_path / "out")
+
+    add("a")
+    before = add("b")
+    after = add("c")
+    assert {name for name in after if before.get(name) != after[name]} == {
+        "read/00002.json", "read/00002.parquet", "words/00002.json", "words/00002.parquet",
+        "words/00002.left.parquet",
+    }  # fmt: skip
+
+
+def test_rows_of_domains_with_too_few_are_counted_by_name(corpus: Path, tmp_path: Path) -> None:
+    shutil.copytree(corpus, tmp_path / "corpus")
+    for number in range(3, 7):
+        (tmp_path / "corpus" / f"wheel_{number}.png").unlink()
+    town = tuple(f"a {thing} of the town" for thing in ("star", "house", "ladder"))
+    sorting = DomainSettings(
+        domains=(
+            Domain(name="town", prompts=town),
+            Domain(name="wheels", prompts=("a wheel of the town",)),
+        )
+    )
+    settings = replace(SETTINGS, domains=sorting)
+    steps = steps_of(tmp_path / "out", open_small(tmp_path / "corpus"), settings)
+    counts = build(tmp_path / "out", steps)
+    assert counts["domains"] == {"town": 22, "wheels": 3, "other": 0}
+    assert counts["gather"] == {"rows": 22, "too few of wheels for a cluster": 3}
+    assert counts["cut"]["clusters"] >= 2
+    assert not list((tmp_path / "out" / "gather").glob("wheels.*.npy"))
 
 
 def test_a_table_that_grows_moves_the_rows_of_those_behind_it(tmp_path: Path) -> None:
@@ -160,6 +202,38 @@ def test_a_table_that_grows_moves_the_rows_of_those_behind_it(tmp_path: Path) ->
     assert captions() == [f"star a {k}" for k in range(6)] + [f"star b {k}" for k in range(12)]
     write("a", 8)
     assert captions() == [f"star a {k}" for k in range(8)] + [f"star b {k}" for k in range(12)]
+
+
+def test_other_processes_load_no_network_to_see_what_is_done(
+    corpus: Path, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = small_steps(corpus, built)
+    for step in steps:
+        step.missing()
+
+    def none(*_: object) -> None:
+        raise AssertionError("a network was loaded")
+
+    sent = pickle.dumps(steps)
+    monkeypatch.setattr(encoders, "efficientnet_lite0", none)
+    monkeypatch.setattr(sentences, "weights_hash", none)
+    with pytest.raises(AssertionError, match="a network was loaded"):
+        small_steps(corpus, built)[4].missing()
+    for step in pickle.loads(sent):
+        assert not step.missing()
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"device": "cpu"}, set()), ({"device": "cuda"}, {"embed", "domains"}),
+     ({"device": "cuda:1", "quality_model": "nima"}, {"pixels", "embed", "domains"})],
+)  # fmt: skip
+def test_steps_whose_networks_are_on_a_gpu_ask_for_one(
+    changed: dict[str, str], named: set[str], corpus: Path, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, dtype="float32", **changed)
+    steps = steps_of(tmp_path, open_small(corpus), settings)
+    assert {step.name for step in steps if step.gpus} == named
 
 
 def test_two_builds_in_one_folder(corpus: Path, tmp_path: Path) -> None:
@@ -267,6 +341,48 @@ def test_shards_hold_every_pair_once_with_three_others_of_its_cluster(
     build_shards(tmp_path / "again", job, workers=2)
     for path in sorted((tmp_path / "shards").glob("*.tar")):
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_images_of_many_examples_are_read_together_in_their_order(
+    corpus: Path, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table's rows are decoded a group at a time, which one by one would be done again each."""
+    asked: list[list[str]] = []
+    real = writing.loader
+
+    def noted(corpus: WebCorpus) -> Loader:
+        load = real(corpus)
+        return lambda rows: asked.append([row.key for row in rows]) or load(rows)
+
+    monkeypatch.setattr(writing, "loader", noted)
+    members = built / "members" / MEMBERS
+    job = ClusterJob(
+        members=members, clusters=read_members(members).num_rows // 5, corpus=open_small(corpus),
+        licence="", size=32,
+    )  # fmt: skip
+    whole = list(job.opened()(range(3, job.examples)))
+    assert [example.index for example in whole] == list(range(3, job.examples))
+    (keys,) = asked
+    assert keys == sorted(set(keys))
+    monkeypatch.setattr(writing, "_BLOCK", 4 * 3 * 32**2 * 2)
+    assert list(job.opened()(range(3, job.examples))) == whole
+    assert len(asked) == 1 + -(-len(whole) // 2)
+
+
+def test_an_image_that_was_replaced_is_not_written(
+    corpus: Path, built: Path, tmp_path: Path
+) -> None:
+    members = built / "members" / MEMBERS
+    shutil.copytree(corpus, tmp_path / "corpus")
+    key = read_members(members)["key"][3].as_py()
+    data = bytearray((tmp_path / "corpus" / key).read_bytes())
+    data[-1] ^= 1  # of a PNG's end, which no decoder looks at
+    (tmp_path / "corpus" / key).write_bytes(data)
+    job = ClusterJob(
+        members=members, clusters=1, corpus=open_small(tmp_path / "corpus"), licence="", size=32
+    )
+    with pytest.raises(ShardError, match=f"{key}: the image has changed since the corpus was read"):
+        build_shards(tmp_path / "shards", job)
 
 
 @pytest.mark.parametrize("examples", [5, 10, 135, 1000])

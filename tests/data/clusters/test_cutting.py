@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -141,3 +143,18 @@ def test_bad_input_gets_one_clear_line(ids, alike, duplicates, keys, message) ->
     with pytest.raises(CutError, match=message) as caught:
         cut(ids, alike, duplicates, keys=keys)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pair_takes_less_than_200_bytes() -> None:
+    count, rng = 30_000, np.random.default_rng(0)
+    ids = (np.arange(count)[:, None] + rng.integers(1, 60, (count, 10))) % count
+    alike = -np.sort(-rng.random((count, 10), np.float32), axis=1)
+    duplicates = rng.integers(0, count, (count // 10, 2))
+    tracemalloc.start()
+    try:
+        found = cut(ids, alike, duplicates, keys=np.arange(count), least=0.5)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found.clusters) > count / 15
+    assert peak < 200 * count

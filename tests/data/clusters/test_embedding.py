@@ -98,7 +98,7 @@ def test_an_image_that_changed_is_not_kept_under_the_old_name(tmp_path):
     found = embed_part(rows, shelf.load, Means(), None, store)
     assert [row.key for row in found.rows] == ["a"] and len(store) == 1
     assert found.tally.counts == {"file has changed": 1}
-    shelf.data["b"] = EntryError("b: gone", "file has changed")
+    shelf.data["b"] = EntryError("gone", "file has changed")
     assert embed_part(rows, shelf.load, Means(), None, store).tally.lines == ("b: gone",)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from instruct_imagen.data.clusters.engine import first_of_each, run_parts
 from instruct_imagen.data.clusters.rows import ClusterError
@@ -20,9 +21,9 @@ from tests.data.clusters.steps import Squares, content, write_source
 ROOT = Path(__file__).parents[3]
 
 
-def run_steps(source: Path, folder: Path, parts: list[str], **environment: str) -> None:
-    """The step by two processes, in a process of its own."""
-    subprocess.run(
+def run_steps(source: Path, folder: Path, parts: list[str], **environment: str) -> str:
+    """The step by two processes, in a process of its own; what that prints."""
+    done = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -38,7 +39,9 @@ def run_steps(source: Path, folder: Path, parts: list[str], **environment: str) 
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **environment},
         timeout=300,
         capture_output=True,
+        text=True,
     )
+    return done.stdout
 
 
 def test_the_same_files_from_one_process_from_two_and_from_ray(tmp_path: Path) -> None:
@@ -46,7 +49,9 @@ def test_the_same_files_from_one_process_from_two_and_from_ray(tmp_path: Path) -
     parts = write_source(source, 6)
     assert sorted(run_parts(Squares(source, tmp_path / "one"), parts)) == parts
     run_steps(source, tmp_path / "two", parts)
-    run_steps(source, tmp_path / "ray", parts, DAFT_RUNNER="ray")
+    told = run_steps(source, tmp_path / "ray", parts, DAFT_RUNNER="ray")
+    if not torch.cuda.is_available():
+        assert "device=cuda, but the Ray cluster has no GPU: add a machine with one" in told
     assert content(tmp_path / "one") == content(tmp_path / "two") == content(tmp_path / "ray")
     assert len(content(tmp_path / "one")) == 18
 
@@ -74,7 +79,7 @@ def test_the_first_of_each_is_kept_and_what_has_no_value_too(tmp_path: Path) -> 
         pa.table({"row": [0, 1, 2, 3], "sha": ["c", "b", None, "c"]}), tmp_path / "0.parquet"
     )
     tables = [tmp_path / "1.parquet", tmp_path / "0.parquet"]
-    assert first_of_each(tables, "sha", "row") == [0, 1, 2, 4, 6]
+    assert first_of_each(tables, "sha", "row").tolist() == [0, 1, 2, 4, 6]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -82,7 +87,7 @@ def test_the_first_of_each_is_the_first_however_the_corpus_is_divided(
     seed: int, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(seed)
-    values = [f"{value:02d}" for value in rng.integers(0, 40, 90).tolist()]
+    values = [f"{value:04x}" for value in (1601 * rng.integers(0, 40, 90)).tolist()]
     cuts = sorted(rng.choice(89, 3, replace=False).tolist())
     tables = []
     for start, stop in pairwise([0, *cuts, 90]):
@@ -90,4 +95,5 @@ def test_the_first_of_each_is_the_first_however_the_corpus_is_divided(
         part = {"row": list(range(start, stop)), "sha": pa.array(values[start:stop], pa.string())}
         pq.write_table(pa.table(part), tables[-1])
     expected = [row for row, value in enumerate(values) if value not in values[:row]]
-    assert first_of_each(tables[::-1], "sha", "row") == expected
+    assert first_of_each(tables[::-1], "sha", "row").tolist() == expected
+    assert first_of_each(tables, "sha", "row", at_once=7).tolist() == expected

@@ -18,6 +18,7 @@ from instruct_imagen.data.clusters.filtering import (
 from instruct_imagen.data.clusters.picture_quality import VIEW, SimpleQuality, measures
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.corpora.base import EntryError
+from instruct_imagen.images import MAX_PIXELS
 from tests.data.clusters.pictures import Shelf, blurred, packed, scene
 
 LOOSE = FilterSettings(min_side=32)
@@ -75,7 +76,7 @@ def test_pixels_are_looked_at_in_batches_and_in_order(shelf):
         shelf.row("6", scene(6)),
         shelf.row("7", scene(7)),
     ]
-    shelf.data["6"] = EntryError("6: gone", "file has changed")
+    shelf.data["6"] = EntryError("gone", "file has changed")
     quality = Fixed(0.9, 0.39, 0.4, float("nan"))
     found = by_pixels(rows, shelf.load, LOOSE, quality)
     assert [row.key for row in found.rows] == ["0", "5"]
@@ -123,8 +124,8 @@ def test_every_setting_has_an_effect(shelf, changed, key, reason):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"min_side": 0}, {"max_aspect": 0.5}, {"max_pixels": 0}, {"blank": 2.0}, {"blank_near": -1},
-     {"min_quality": float("nan")}],
+    [{"min_side": 0}, {"max_aspect": 0.5}, {"max_pixels": 0}, {"max_pixels": MAX_PIXELS + 1},
+     {"blank": 2.0}, {"blank_near": -1}, {"min_quality": float("nan")}],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(ClusterError, match=next(iter(wrong))):

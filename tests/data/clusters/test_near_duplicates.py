@@ -139,8 +139,8 @@ def test_candidates_are_neighbours_and_similar_hashes() -> None:
 
 def test_same_metadata_is_the_same_picture() -> None:
     columns = {
-        "url": ["a", "b", None, "a", "a"],
-        "page": ["", None, "p", "", "p"],
+        "url": np.array([2**63, 8, 0, 2**63, 2**63], np.uint64),
+        "page": np.array([0, 0, 5, 0, 5], np.uint64),
     }
     assert metadata_pairs(columns).tolist() == [[0, 3], [0, 4], [2, 4]]
     assert metadata_pairs({}).shape == (0, 2)

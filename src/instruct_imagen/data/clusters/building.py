@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from instruct_imagen.data.clusters.engine import elsewhere, run_parts
-from instruct_imagen.data.clusters.ledger import total, unwritable
+from instruct_imagen.data.clusters.ledger import claim, total, unwritable
 from instruct_imagen.data.clusters.rows import ClusterError
-from instruct_imagen.data.clusters.steps.base import Step
+from instruct_imagen.data.clusters.steps.base import WHOLE, Step
+from instruct_imagen.data.clusters.steps.members import MEMBERS, Members
 from instruct_imagen.data.one_thread import one_thread
+from instruct_imagen.data.shards.layout import sha256_of, sync_folder, write_whole
 
 LOCK = ".lock"
+
+BUILD = "build.json"
+"""In the folder of a build, while its clusters are those of its last settings and inputs: what it
+was made of."""
 
 Report = Callable[[Step, int, int], None]
 """Is told of a step, how many of its parts are done, and how many it has."""
@@ -26,6 +35,7 @@ def build(
     *,
     workers: int = 1,
     report: Report = lambda step, done, parts: None,
+    about: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, int]]:
     """Makes the parts of steps that are not done.
 
@@ -34,6 +44,8 @@ def build(
         steps: In their order; each one's inputs are of those before it.
         workers: Processes; their number changes no byte.
         report: Is told how far it is.
+        about: What the build is made of, for `made_of`, as plain JSON types; None keeps no such
+            note.
 
     Returns:
         Step → what its parts counted.
@@ -47,10 +59,65 @@ def build(
     except OSError as error:
         raise unwritable(root, error) from None
     counts = {}
+    asked = None if about is None else json.loads(json.dumps(about))
+
+    def told(step: Step, done: int, parts: int) -> None:
+        if done < parts:
+            _unfinish(root)
+        report(step, done, parts)
+
     with _alone(root):
+        word = secrets.token_hex(8)
+        claim(root, word)
+        known = _noted(root)
+        if asked is None or any(known.get(name) != value for name, value in asked.items()):
+            _unfinish(root)
         for step in steps:
-            counts[step.name] = run_step(step, workers=workers, report=report)
+            step.folder.word = word
+            counts[step.name] = run_step(step, workers=workers, report=told)
+        last = steps[-1] if steps else None
+        if asked is not None and isinstance(last, Members):
+            members = last.record(WHOLE).hashes()[MEMBERS]
+            note = {**asked, "members": members}
+            write_whole(root / BUILD, json.dumps(note, indent=1) + "\n")
     return counts
+
+
+def made_of(root: Path) -> Mapping[str, Any]:
+    """What the clusters of a folder were made of; see `build`.
+
+    Raises:
+        ClusterError: There are none, or a build with other settings or of another corpus has begun
+            since and has not come to its end.
+    """
+    members = root / Members.name / MEMBERS
+    if not members.is_file():
+        raise ClusterError(
+            f"{root} holds no clusters: build them first, instruct-imagen clusters build"
+        )
+    note = _noted(root)
+    if not note or note.get("members") != sha256_of(members):
+        raise ClusterError(
+            f"the last build in {root} has not come to its end, and its clusters are of an earlier "
+            "one: build again, it goes on"
+        )
+    return note
+
+
+def _noted(root: Path) -> Mapping[str, Any]:
+    """What `BUILD` holds; empty where there is none, or one of another form."""
+    try:
+        note = json.loads((root / BUILD).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _unfinish(root: Path) -> None:
+    """Says that what is there of clusters is none of what was asked for last."""
+    if (root / BUILD).exists():
+        (root / BUILD).unlink()
+        sync_folder(root)
 
 
 def run_step(step: Step, *, workers: int, report: Report) -> dict[str, int]:
@@ -72,7 +139,7 @@ def run_step(step: Step, *, workers: int, report: Report) -> dict[str, int]:
             done += 1
             report(step, done, len(parts))
     else:
-        for _ in run_parts(step, missing, workers=workers):
+        for _ in run_parts(step, missing, workers=workers, gpus=step.gpus):
             done += 1
             report(step, done, len(parts))
     step.folder.prune(parts)

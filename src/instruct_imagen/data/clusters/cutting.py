@@ -4,11 +4,15 @@ A pair is an (image, caption) record. The tightest clusters are cut first: a see
 as its fourth nearest candidate that is still free is similar. When candidates of a seed have been
 used since, it is put back at its new place; that happens at most once a candidate, so that N seeds
 with k candidates take O(N k log N).
+
+Memory: arrays, and one whole number a waiting seed; besides what is given at most 200 bytes a pair
+with 10 candidates.
 """
 
 from __future__ import annotations
 
 import heapq
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -27,6 +31,11 @@ REASONS = (
     "its candidates are in tighter clusters",
 )
 """What became of a pair, by the numbers of `Cut.fates`."""
+
+_ROWS = 2**12  # whose candidates are sorted together
+_RANK_BITS = 32
+_RANK = 2**_RANK_BITS - 1
+_SIZE = 2**63 - 1  # the bits of a float64 but its sign
 
 
 class CutError(ClusterError):
@@ -77,45 +86,59 @@ def cut(
         CutError: Shapes, numbers or keys that do not fit.
     """
     _check(ids, similarities, duplicates, keys)
-    count = len(ids)
-    rank = np.arange(count) if keys is None else _ranks(keys)
+    count, needed = len(ids), CLUSTER_SIZE - 1
+    rank = np.arange(count, dtype=np.int32) if keys is None else _ranks(keys)
     representative = _representatives(duplicates, rank)
-    lists = _candidates(ids, similarities, representative, rank, least)
-    fates = np.full(count, 3, np.int8)
+    near, alike, counts = _candidates(ids, similarities, representative, rank, least)
     alone = representative != np.arange(count)
+    fates = np.full(count, 3, np.int8)
+    fates[counts < needed] = 2
     fates[alone] = 1
-    needed = CLUSTER_SIZE - 1
-    waiting = []
-    for seed in np.flatnonzero(~alone).tolist():
-        if len(lists[seed]) < needed:
-            fates[seed] = 2
-        else:
-            waiting.append((-lists[seed][needed - 1][0], int(rank[seed]), seed))
+    seeds = np.flatnonzero(fates == 3)
+    waiting = _places(alike[seeds, needed - 1], rank[seeds])
+    by_rank = np.argsort(rank).astype(np.int32)
     heapq.heapify(waiting)
     used = bytearray(count)
-    clusters: list[list[int]] = []
-    alike: list[list[float]] = []
+    clusters = np.empty((count // CLUSTER_SIZE, CLUSTER_SIZE), np.int64)
+    found = np.empty(clusters.shape, np.float32)
+    made = 0
     while waiting:
-        score, place, seed = heapq.heappop(waiting)
+        place = heapq.heappop(waiting)
+        seed = int(by_rank[place & _RANK])
         if used[seed]:
             continue
-        free = [one for one in lists[seed] if not used[one[1]]]
+        some = near[seed, : counts[seed]].tolist()
+        free = [column for column, one in enumerate(some) if not used[one]][:needed]
         if len(free) < needed:
             continue
-        now = -free[needed - 1][0]
-        if now > score:
-            lists[seed] = free
-            heapq.heappush(waiting, (now, place, seed))
+        now = _place(float(alike[seed, free[-1]]), place & _RANK)
+        if now > place:
+            heapq.heappush(waiting, now)
             continue
-        members = [seed, *(number for _, number in free[:needed])]
-        clusters.append(members)
-        alike.append([1.0, *(similarity for similarity, _ in free[:needed])])
+        members = [seed, *(some[column] for column in free)]
+        clusters[made], found[made] = members, [1.0, *alike[seed, free].tolist()]
+        made += 1
         for member in members:
             used[member] = True
-    shape = (-1, CLUSTER_SIZE)
-    found = np.array(clusters, np.int64).reshape(shape)
-    fates[found.ravel()] = 0
-    return Cut(clusters=found, similarities=np.array(alike, np.float32).reshape(shape), fates=fates)
+    clusters, found = clusters[:made].copy(), found[:made].copy()
+    fates[clusters.ravel()] = 0
+    return Cut(clusters=clusters, similarities=found, fates=fates)
+
+
+def _place(similarity: float, rank: int) -> int:
+    """Where a seed waits, as one whole number: most similar first, and equals by their rank."""
+    (bits,) = struct.unpack("<q", struct.pack("<d", 0.0 - similarity))
+    return (bits if bits >= 0 else bits ^ _SIZE) << _RANK_BITS | rank
+
+
+def _places(similarities: np.ndarray, ranks: np.ndarray) -> list[int]:
+    """`_place` of each, some at a time."""
+    found: list[int] = []
+    for start in range(0, len(ranks), _ROWS):
+        some = slice(start, start + _ROWS)
+        pairs = zip(similarities[some].tolist(), ranks[some].tolist(), strict=True)
+        found += [_place(similarity, rank) for similarity, rank in pairs]
+    return found
 
 
 def inside_pairs(clusters: np.ndarray) -> np.ndarray:
@@ -151,17 +174,18 @@ def _check(
 
 def _ranks(keys: np.ndarray) -> np.ndarray:
     order = np.argsort(keys, kind="stable")
-    rank = np.empty(len(keys), np.int64)
+    rank = np.empty(len(keys), np.int32)
     rank[order] = np.arange(len(keys))
     return rank
 
 
 def _representatives(duplicates: np.ndarray, rank: np.ndarray) -> np.ndarray:
-    """(N,) the pair of least rank in each pair's group of near-duplicates."""
+    """(N,) int32, the pair of least rank in each pair's group of near-duplicates."""
     groups = UnionFind(len(rank))
-    for one, other in rank[duplicates].tolist():
-        groups.union(one, other)
-    return np.argsort(rank)[groups.roots()[rank]]
+    for start in range(0, len(duplicates), _ROWS):
+        for one, other in rank[duplicates[start : start + _ROWS]].tolist():
+            groups.union(one, other)
+    return np.argsort(rank).astype(np.int32)[groups.roots()[rank]]
 
 
 def _candidates(
@@ -170,20 +194,34 @@ def _candidates(
     representative: np.ndarray,
     rank: np.ndarray,
     least: float,
-) -> list[list[tuple[float, int]]]:
-    """For each pair, (similarity, representative) of candidates, each once.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Representatives of each pair's candidates, each once.
 
     Most similar first, and equals by their keys.
+
+    Returns:
+        Numbers (N, k) int32, similarities (N, k) of the same dtype, and how many each pair has;
+        what stands beyond is nothing.
     """
-    stands = np.where(ids >= 0, representative[ids], -1)
-    kept = (ids >= 0) & (similarities >= least) & (stands != representative[:, None])
-    lists, place = [], rank.tolist()
-    rows = zip(stands.tolist(), similarities.tolist(), kept.tolist(), strict=True)
-    for numbers, alike, good in rows:
-        seen: dict[int, float] = {}
-        for number, similarity, fits in zip(numbers, alike, good, strict=True):
-            if fits:
-                seen[number] = max(similarity, seen.get(number, similarity))
-        found = [(similarity, number) for number, similarity in seen.items()]
-        lists.append(sorted(found, key=lambda one: (-one[0], place[one[1]])))
-    return lists
+    near = np.empty(ids.shape, np.int32)
+    alike = np.empty(ids.shape, similarities.dtype)
+    counts = np.empty(len(ids), np.int32)
+    for start in range(0, len(ids), _ROWS):
+        some = slice(start, start + _ROWS)
+        stands = representative[np.maximum(ids[some], 0)]
+        good = (ids[some] >= 0) & (similarities[some] >= least)
+        good &= stands != representative[some, None]
+        rows, columns = np.nonzero(good)
+        numbers, values = stands[rows, columns], similarities[some][rows, columns]
+        order = np.lexsort((-values, numbers, rows))
+        rows, numbers, values = rows[order], numbers[order], values[order]
+        first = np.ones(len(rows), bool)  # of those that one representative stands for
+        first[1:] = (rows[1:] != rows[:-1]) | (numbers[1:] != numbers[:-1])
+        rows, numbers, values = rows[first], numbers[first], values[first]
+        order = np.lexsort((rank[numbers], -values, rows))
+        rows, numbers, values = rows[order], numbers[order], values[order]
+        counts[some] = np.bincount(rows, minlength=len(stands))
+        places = np.arange(len(rows)) - (np.cumsum(counts[some]) - counts[some])[rows]
+        near[some][rows, places] = numbers
+        alike[some][rows, places] = values
+    return near, alike, counts

@@ -10,14 +10,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
+import pyarrow.parquet as pq
 
 from instruct_imagen.data.annotators.base import AnnotatorError
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.corpora.base import CorpusError
 from instruct_imagen.data.one_thread import one_thread
 from instruct_imagen.images import ImageError
+
+AT_ONCE = 2**20
+"""Rows of a query, each of some 350 bytes."""
 
 PartFunction = Callable[[str], None]
 """Makes the part of a name: reads its inputs, writes its files and its manifest."""
@@ -31,23 +38,31 @@ class Work(Protocol):
         ...
 
 
-def run_parts(work: Work, parts: Sequence[str], *, workers: int = 1) -> Iterator[str]:
+def run_parts(
+    work: Work, parts: Sequence[str], *, workers: int = 1, gpus: int = 0
+) -> Iterator[str]:
     """Has all parts made, by so many processes; yields the name of each when it is done.
 
     Args:
         work: What makes them.
         parts: Their names, in the order in which they are begun.
         workers: Processes, each of which makes one part at a time. No result depends on it.
+        gpus: That each of them needs. A cluster then gives every one its own; here they share.
 
     Raises:
         ClusterError: A part cannot be made (the first one that could not; those that are done stay
-            done), or Daft is not installed.
+            done), Daft is not installed, or the cluster has no GPU and one is needed.
     """
     if not parts:
         return
     daft = _daft()
+    gpus = gpus if elsewhere() else 0
+    if gpus and not _cluster_gpus():
+        raise ClusterError(
+            "device=cuda, but the Ray cluster has no GPU: add a machine with one, or use cpu"
+        )
 
-    @daft.cls(max_concurrency=workers, use_process=True)
+    @daft.cls(max_concurrency=workers, use_process=True, gpus=gpus)
     class Worker:
         def __init__(self, given: Work) -> None:
             self.make = given.opened()
@@ -65,28 +80,48 @@ def run_parts(work: Work, parts: Sequence[str], *, workers: int = 1) -> Iterator
         yield row["part"]
 
 
-def first_of_each(tables: Sequence[Path], column: str, order: str) -> list[Any]:
+def first_of_each(
+    tables: Sequence[Path], column: str, order: str, *, at_once: int = AT_ONCE
+) -> np.ndarray:
     """Values of `order` in the rows that are the first to have their value of `column`.
 
     Args:
         tables: Parquet files.
-        column: E.g. of hashes; rows where it is empty or missing are all kept.
+        column: Of hashes, hexadecimal; rows where it is empty or missing are all kept.
         order: A column of unique values, which says what comes first.
+        at_once: Rows that are in memory, about; where there are more, the tables are read several
+            times, for the hashes of one range after the other. No result depends on it.
 
     Returns:
-        The values of `order` of the rows that are kept, in order.
+        The values of `order` of the rows that are kept, in order, as one array.
     """
     daft = _daft()
     rows = daft.read_parquet([str(path) for path in tables]).select(column, order)
     empty = daft.col(column).is_null() | (daft.col(column) == "")
-    named = rows.where(~empty).groupby(column).agg(daft.col(order).min()).select(order)
-    kept = named.concat(rows.where(empty).select(order))
-    return kept.sort(order).to_arrow()[order].to_pylist()
+    total = sum(pq.read_metadata(path).num_rows for path in tables)
+    passes = min(max(1, -(-total // at_once)), 256)
+    bounds = [f"{256 * number // passes:02x}" for number in range(1, passes)]
+    found = [rows.where(empty).select(order)]
+    for low, high in pairwise([None, *bounds, None]):
+        some = rows.where(~empty)
+        some = some if low is None else some.where(daft.col(column) >= low)
+        some = some if high is None else some.where(daft.col(column) < high)
+        found.append(some.groupby(column).agg(daft.col(order).min()).select(order))
+    return np.sort(np.concatenate([one.to_arrow()[order].to_numpy() for one in found]))
 
 
 def elsewhere() -> bool:
     """Whether parts are made by a cluster."""
     return os.environ.get("DAFT_RUNNER", "").lower() == "ray"
+
+
+def _cluster_gpus() -> float:
+    """GPUs of the Ray cluster that Daft uses, or begins on this machine."""
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
+    return float(ray.cluster_resources().get("GPU", 0))
 
 
 def _outcome(make: PartFunction, part: str) -> str:

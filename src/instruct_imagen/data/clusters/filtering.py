@@ -30,7 +30,7 @@ class FilterSettings:
     Attributes:
         min_side: Pixels of the shorter side; the paper's network draws at 128.
         max_aspect: Longer side over the shorter one.
-        max_pixels: Of an image that is decoded.
+        max_pixels: Of an image that is decoded; at most what `images.load_image` decodes at all.
         blank: Largest share of the pixels that are nearly of one colour.
         blank_near: What counts as nearly: levels of 255 from the median, in each channel.
         min_quality: Least score of the quality measure; of a network, look at its scores first.
@@ -52,7 +52,7 @@ class FilterSettings:
         limits = {
             "min_side": (1, 10**6),
             "max_aspect": (1, 10**6),
-            "max_pixels": (1, 10**10),
+            "max_pixels": (1, MAX_PIXELS),
             "blank": (0, 1),
             "blank_near": (0, 255),
             "min_quality": (0, 1),

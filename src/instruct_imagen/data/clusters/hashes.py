@@ -13,6 +13,7 @@ THUMB = 32
 
 _LOW = 8  # lowest frequencies of the hash, a side
 _BANDS = 4  # of 16 bits: two hashes that differ in at most 3 bits agree in one band at least
+_LARGEST = 3 * 10**9  # whose square an int64 holds
 _CROWD = 64  # of one band: its hashes are only compared with the next ones in order
 
 
@@ -52,7 +53,7 @@ def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
 def _bits(low: np.ndarray) -> np.ndarray:
     block = low[:, :_LOW, :_LOW].copy()
     block[:, 0, 0] = low[:, _LOW, 0]
-    flat = block.reshape(len(low), -1)
+    flat = block.reshape(len(low), _LOW * _LOW)
     above = flat > np.median(flat, axis=1, keepdims=True)
     return np.packbits(above, axis=1).view(">u8")[:, 0].astype(np.uint64)
 
@@ -101,5 +102,20 @@ def hash_pairs(hashes: np.ndarray, radius: int) -> np.ndarray:
 
 def unique_pairs(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Lists of pairs, (M, 2) each -> all of them, lower number first, ascending, each once."""
-    pairs = np.sort(np.concatenate([np.empty((0, 2), np.int64), *parts]), axis=1)
-    return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
+    base = 1 + max((int(part.max()) for part in parts if len(part)), default=0)
+    if base > _LARGEST:
+        raise ValueError(f"pairs of numbers up to {base - 1}: they must be below {_LARGEST}")
+    codes = [np.empty(0, np.int64)]
+    for part in parts:  # one number a pair: half the memory, and a far faster sort
+        low, high = part.min(axis=1, initial=base), part.max(axis=1, initial=0)
+        codes.append((low.astype(np.int64) * base + high)[low != high])
+    found = np.concatenate(codes)
+    del codes
+    found.sort()
+    first = np.ones(len(found), bool)
+    first[1:] = found[1:] != found[:-1]
+    found = found[first]
+    pairs = np.empty((len(found), 2), np.int64)
+    np.floor_divide(found, base, out=pairs[:, 0])
+    np.remainder(found, base, out=pairs[:, 1])
+    return pairs

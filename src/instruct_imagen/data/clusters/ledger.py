@@ -5,11 +5,16 @@ written last. A part is done if its manifest says that it was made with these se
 inputs, and its files are there. Inputs are named by the hashes in the manifests of the step before,
 so a part is made anew when what it came from has other bytes, and only then. Nothing else is
 remembered: a build that ended at any moment goes on with the parts that are not done.
+
+A worker may outlive its build, and finish a part while the next build is at work on it. So a build
+claims its folder with a word of its own, which its workers carry; files get their names under a
+lock, and only while the word is still that of whoever made them.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +36,13 @@ FORMAT = 1
 """Of manifests; those of another one are not read, and their parts made anew."""
 
 MANIFEST = ".json"
+
+CLAIM = ".claim"
+"""Beside the folders of steps: the word of the build that may write there."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
+_PARSED = 8192  # manifests that are kept parsed: some 3 KB each
 
 NOTED = 5
 """Lines for a person that `Draft.count` keeps of each count."""
@@ -98,13 +109,15 @@ class StepFolder:
     Args:
         folder: Of this step alone; made if it is not there.
         settings: What its results depend on besides their inputs, as plain JSON types.
+        word: Of the build that it is used by, see `claim`; empty for none.
 
     Raises:
         ClusterError: The folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], word: str = "") -> None:
         self.folder = folder
+        self.word = word
         self.settings = json.loads(json.dumps(dict(settings)))
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +127,7 @@ class StepFolder:
     def kept(self, part: str, inputs: Mapping[str, str]) -> PartRecord | None:
         """The part, if it is done with these settings and inputs; else None.
 
-        Files are told by their lengths; `damaged` compares their hashes.
+        Files are told by their lengths: to hash them all would take as long as to make some.
         """
         record = self.record(part)
         if record is None or dict(record.inputs) != dict(inputs):
@@ -129,19 +142,8 @@ class StepFolder:
 
     def record(self, part: str) -> PartRecord | None:
         """What the part's manifest says, if it is one of these settings."""
-        try:
-            stored = json.loads((self.folder / f"{part}{MANIFEST}").read_bytes())
-            if stored["format"] != FORMAT or stored["settings"] != self.settings:
-                return None
-            return PartRecord(
-                part=part,
-                inputs=stored["inputs"],
-                files={name: (size, sha) for name, (size, sha) in stored["files"].items()},
-                counts=stored["counts"],
-                notes={name: tuple(lines) for name, lines in stored["notes"].items()},
-            )
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return None  # not there, half of one, or another program's: the part is not done
+        settings, record = _parsed(self.folder / f"{part}{MANIFEST}", part)
+        return record if settings == self.settings else None
 
     @contextmanager
     def making(self, part: str, inputs: Mapping[str, str]) -> Iterator[Draft]:
@@ -150,7 +152,8 @@ class StepFolder:
         Where the block raises, or the process ends, what is there of the part stays as it was.
 
         Raises:
-            ClusterError: The disk is full or the folder cannot be written to.
+            ClusterError: The disk is full, the folder cannot be written to, or another build has
+                claimed it since.
         """
         draft = Draft(self.folder)
         try:
@@ -173,17 +176,25 @@ class StepFolder:
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
                 files[name] = (path.stat().st_size, sha256_of(path))
-            # The manifest of what was there goes first: it is never beside files of another making.
-            (self.folder / f"{part}{MANIFEST}").unlink(missing_ok=True)
-            sync_folder(self.folder)
-            for name, path in draft._files.items():
-                os.replace(path, self.folder / name)
-            sync_folder(self.folder)
             record = {
                 "format": FORMAT, "settings": self.settings, "inputs": dict(inputs), "files": files,
                 "counts": draft.counts, "notes": draft.notes,
             }  # fmt: skip
-            write_whole(self.folder / f"{part}{MANIFEST}", json.dumps(record, indent=1) + "\n")
+            with _claimed(self.folder.parent) as word:
+                if word != self.word:
+                    raise ClusterError(
+                        f"another build has begun in {self.folder.parent} since this one made "
+                        f"{self.folder.name} {part}, which is not kept: let the other one end"
+                    )
+                # The manifest of what was there goes first: it is never beside files of another
+                # making.
+                (self.folder / f"{part}{MANIFEST}").unlink(missing_ok=True)
+                sync_folder(self.folder)
+                for name, path in draft._files.items():
+                    os.replace(path, self.folder / name)
+                sync_folder(self.folder)
+                _known.pop(self.folder / f"{part}{MANIFEST}", None)  # a clock may be coarse
+                write_whole(self.folder / f"{part}{MANIFEST}", json.dumps(record, indent=1) + "\n")
         except OSError as error:
             raise unwritable(self.folder, error) from error
 
@@ -202,16 +213,66 @@ class StepFolder:
             if path.name not in known:
                 path.unlink(missing_ok=True)
 
-    def damaged(self, part: str) -> list[str]:
-        """Names of the part's files whose bytes are not those that were written."""
-        record = self.record(part)
-        if record is None:
-            return [f"{part}{MANIFEST}"]
-        return [
-            name
-            for name, (_, sha) in record.files.items()
-            if not (self.folder / name).is_file() or sha256_of(self.folder / name) != sha
-        ]
+
+def claim(root: Path, word: str) -> None:
+    """Makes the steps of a folder those of one build: no other one's worker finishes a part there.
+
+    Raises:
+        ClusterError: The folder cannot be written to.
+    """
+    try:
+        # In place: who waits for the lock waits for that of this very file.
+        with _claimed(root), (root / CLAIM).open("w", encoding="utf-8") as file:
+            file.write(word)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise unwritable(root, error) from error
+
+
+@contextmanager
+def _claimed(root: Path) -> Iterator[str]:
+    """The word of the build that has claimed a folder, which no other one takes meanwhile."""
+    with (root / CLAIM).open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        yield file.read()
+
+
+_known: dict[Path, tuple[tuple[int, int, int], tuple[Any, PartRecord | None]]] = {}
+"""Manifests that were read: time, length and inode, and what they say."""
+
+
+def _parsed(path: Path, part: str) -> tuple[Any, PartRecord | None]:
+    """Settings and record of a manifest, None for a bad one; parsed once as long as it stays."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None, None
+    stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+    known = _known.get(path)
+    if known is not None and known[0] == stamp:
+        return known[1]
+    if len(_known) >= _PARSED:
+        _known.clear()
+    _known[path] = (stamp, _read(path, part))
+    return _known[path][1]
+
+
+def _read(path: Path, part: str) -> tuple[Any, PartRecord | None]:
+    try:
+        stored = json.loads(path.read_bytes())
+        if stored["format"] != FORMAT:
+            return None, None
+        return stored["settings"], PartRecord(
+            part=part,
+            inputs=stored["inputs"],
+            files={name: (size, sha) for name, (size, sha) in stored["files"].items()},
+            counts=stored["counts"],
+            notes={name: tuple(lines) for name, lines in stored["notes"].items()},
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None, None  # half of one, or another program's: the part is not done
 
 
 def unwritable(folder: Path, error: OSError) -> ClusterError:

@@ -6,7 +6,7 @@ laid over each other (`aligned`), and the same URL, page or file.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 from .aligned import compare
 from .hashes import hash_pairs, unique_pairs
 from .rows import ClusterError
+
+_ROWS = 2**16  # whose neighbours become pairs together
 
 
 class DuplicateError(ClusterError):
@@ -107,16 +109,19 @@ def candidate_pairs(ids: np.ndarray, hashes: np.ndarray, radius: int) -> np.ndar
     Returns:
         (M, 2) int64, lower number first, ascending, each once.
     """
-    numbers = np.repeat(np.arange(len(ids)), ids.shape[1])
-    pairs = np.stack([numbers, ids.ravel()], axis=1)
-    return unique_pairs([pairs[pairs[:, 1] >= 0], hash_pairs(hashes, radius)])
+    found = [hash_pairs(hashes, radius)]
+    for start in range(0, len(ids), _ROWS):
+        some = np.asarray(ids[start : start + _ROWS])
+        rows, columns = np.nonzero(some >= 0)
+        found.append(unique_pairs([np.stack([start + rows, some[rows, columns]], axis=1)]))
+    return unique_pairs(found)
 
 
-def metadata_pairs(columns: Mapping[str, Sequence[Hashable | None]]) -> np.ndarray:
+def metadata_pairs(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Pairs that share a URL, page, file hash or whatever the columns hold.
 
     Args:
-        columns: Name -> a value for each picture; None and empty text stand for unknown.
+        columns: Name -> a whole number for each picture, such as a hash: (N,); 0 for unknown.
 
     Returns:
         (M, 2) int64: of those that share a value each with the first one, so that `grouped` makes
@@ -124,13 +129,12 @@ def metadata_pairs(columns: Mapping[str, Sequence[Hashable | None]]) -> np.ndarr
     """
     found = [np.empty((0, 2), np.int64)]
     for values in columns.values():
-        first: dict[Hashable, int] = {}
-        pairs = [
-            (first.setdefault(value, number), number)
-            for number, value in enumerate(values)
-            if value not in (None, "")
-        ]
-        found.append(np.array(pairs, np.int64).reshape(-1, 2))
+        known = np.flatnonzero(values)
+        order = known[np.argsort(values[known], kind="stable")]
+        new = np.ones(len(order), bool)
+        new[1:] = values[order[1:]] != values[order[:-1]]
+        first = order[new][np.cumsum(new) - 1]
+        found.append(np.stack([first, order], axis=1)[~new])
     return unique_pairs(found)
 
 
@@ -201,11 +205,7 @@ def learn_thresholds(
         DuplicateError: A kind of pair is missing.
     """
     same = np.asarray(same, bool)
-    if same.shape != measured.similarity.shape or same.all() or not same.any():
-        raise DuplicateError(
-            f"thresholds are learnt from pairs of both kinds, not from {int(same.sum())} "
-            f"near-duplicates of {len(measured.similarity)} pairs with {len(same)} labels"
-        )
+    check_labels(same, len(measured.similarity))
     if not 0 <= false_merges < 1:
         raise DuplicateError(f"false_merges={false_merges} must be at least 0 and below 1")
     correlation, difference = _best_corner(measured, same, int(false_merges * (~same).sum()))
@@ -218,6 +218,16 @@ def learn_thresholds(
         difference=difference,
         hash_radius=hash_radius,
     )
+
+
+def check_labels(same: np.ndarray, pairs: int | None = None) -> None:
+    """Raises a `DuplicateError` unless labels (P,) are of both kinds, and as many as `pairs`."""
+    pairs = len(same) if pairs is None else pairs
+    if same.shape != (pairs,) or same.all() or not same.any():
+        raise DuplicateError(
+            f"thresholds are learnt from pairs of both kinds, not from {int(same.sum())} "
+            f"near-duplicates of {pairs} pairs with {len(same)} labels"
+        )
 
 
 def _best_corner(measured: Measured, same: np.ndarray, allowed: int) -> tuple[float, float]:

@@ -6,6 +6,7 @@ the files' bytes alone. What cannot be read is a line and a count, and the other
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,7 +17,7 @@ from instruct_imagen.data.clusters.rows import LINES, ClusterError, Row, Tally, 
 from instruct_imagen.data.corpora import Corpus, CorpusError, Reading, open_corpus
 from instruct_imagen.data.corpora.base import EntryError, Listing, part_range
 from instruct_imagen.data.corpora.folders import IMAGE_SUFFIXES, NO_TEXT, files_below
-from instruct_imagen.data.corpora.places import bytes_at
+from instruct_imagen.data.corpora.places import GONE, bytes_at
 from instruct_imagen.data.corpora.records import Captioned
 from instruct_imagen.data.corpora.separated import SEPARATED
 from instruct_imagen.data.corpora.tables import SUFFIXES, Tables
@@ -29,7 +30,10 @@ LONGEST_CAPTION = 2**16
 """Characters; a longer text is a page, not a caption, and would travel through every step."""
 
 Loader = Callable[[Sequence[Row]], Iterator["bytes | EntryError"]]
-"""Gives the encoded images of rows, in their order, or why one cannot be read again."""
+"""Gives the encoded images of rows, in their order, or why one cannot be read again.
+
+What it gives are the bytes that were read: a vector of others would stay under that row's name.
+"""
 
 _URLS = ("url", "image_url", "img_url", "image url")
 _PAGES = (
@@ -97,12 +101,10 @@ class ReadPart:
 
     Attributes:
         rows: In their order in the corpus.
-        seen: Entries that were tried.
         tally: Those that gave no row.
     """
 
     rows: tuple[Row, ...]
-    seen: int
     tally: Tally
 
 
@@ -158,16 +160,30 @@ def read_part(corpus: WebCorpus, part: int) -> ReadPart:
     problems = stream.problems
     counts = dict(sorted(problems.reasons.items()))
     tally = Tally(counts=counts, lines=tuple(printable(line) for line in problems.first))
-    return ReadPart(rows=tuple(rows), seen=problems.seen, tally=tally)
+    return ReadPart(rows=tuple(rows), tally=tally)
 
 
 def loader(corpus: WebCorpus) -> Loader:
-    """Reads the images of rows of a corpus again; see `Loader`."""
+    """Reads the images of rows of a corpus again, and compares them with what was read."""
 
     def load(rows: Sequence[Row]) -> Iterator[bytes | EntryError]:
-        return bytes_at(corpus.folder, [(row.place, row.size) for row in rows])
+        found = bytes_at(corpus.folder, [(row.place, row.size) for row in rows])
+        return map(unchanged, rows, found)
 
     return load
+
+
+def unchanged(row: Row, data: bytes | EntryError) -> bytes | EntryError:
+    """The image if its bytes are those that were read, by their hash; else what names the row."""
+    if isinstance(data, EntryError):
+        return EntryError(f"{row.key}: {data}", data.reason)
+    if hashlib.sha256(data).hexdigest() != row.sha256:
+        return EntryError(
+            f"{row.key}: the image has changed since the corpus was read: build again, which reads "
+            "it anew",
+            GONE,
+        )
+    return data
 
 
 def _row(record: Captioned) -> Row:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
 from instruct_imagen.data.clusters.domains import DomainSettings
 from instruct_imagen.data.clusters.embedding import TEXT_WEIGHT
 from instruct_imagen.data.clusters.encoders import (
+    DTYPES,
     ImageEncoder,
     Lite0,
     WordEncoder,
     fast_dtype,
 )
 from instruct_imagen.data.clusters.filtering import FilterSettings
+from instruct_imagen.data.clusters.holdouts import HeldSet
+from instruct_imagen.data.clusters.ledger import unwritable
 from instruct_imagen.data.clusters.near_duplicates import Thresholds
 from instruct_imagen.data.clusters.neighbours import RECALL
 from instruct_imagen.data.clusters.picture_quality import Quality, SimpleQuality
@@ -30,6 +34,8 @@ from instruct_imagen.data.clusters.steps.domains import Domains
 from instruct_imagen.data.clusters.steps.duplicates import Candidates, Duplicates
 from instruct_imagen.data.clusters.steps.embed import Embed
 from instruct_imagen.data.clusters.steps.gather import Gather
+from instruct_imagen.data.clusters.steps.holdout import HoldOut
+from instruct_imagen.data.clusters.steps.leaks import Leaks
 from instruct_imagen.data.clusters.steps.members import Members
 from instruct_imagen.data.clusters.steps.pixels import Pixels
 from instruct_imagen.data.clusters.steps.plan import CANDIDATES, PlanSearch
@@ -37,6 +43,10 @@ from instruct_imagen.data.clusters.steps.read import Read
 from instruct_imagen.data.clusters.steps.repeats import Repeats
 from instruct_imagen.data.clusters.steps.search import Search
 from instruct_imagen.data.clusters.steps.words import Words
+from instruct_imagen.data.shards.layout import write_whole
+
+DTYPE = "dtype.json"
+"""In the folder of a build: device -> dtype that was chosen for it when it was first built on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +58,8 @@ class ClusterSettings:
         quality_model: Folder, hub name or file of a network that rates images; empty for a simple
             measure of sharpness and contrast.
         image_model: Folder or hub name of a CLIP, SigLIP or DINO; empty for EfficientNet-Lite0.
-        dtype: Of the encoders: ``float32``, ``bfloat16``, or empty for the faster one here.
+        dtype: Of the encoders: ``float32``, ``bfloat16``, or empty for the faster one of the
+            machine that begins the build (`with_dtype`).
         device: Where encoders run.
         text_weight: Of captions in the similarity of rows.
         domains: The list, and what is sure enough.
@@ -85,8 +96,58 @@ class ClusterSettings:
                 raise ClusterError(f"{name}={getattr(self, name)} must be from {low} to {high}")
 
 
+def with_dtype(root: Path, settings: ClusterSettings) -> tuple[ClusterSettings, str]:
+    """Settings whose dtype is stated, and a line for who should know why it is not the faster one.
+
+    The processor of whoever builds decides once. Vectors of two kinds cannot be compared, so a
+    build that goes on elsewhere keeps to what it began with.
+
+    Args:
+        root: Folder of the build.
+        settings: One that states a dtype stays as it is.
+    """
+    if settings.dtype:
+        return settings, ""
+    fast = fast_dtype(settings.device)
+    known = _dtypes(root).get(settings.device, fast)
+    line = (
+        f"dtype={known}, with which this build began; dtype={fast} would be faster on this "
+        "machine, and embed all images anew"
+    )
+    return replace(settings, dtype=known), "" if known == fast else line
+
+
+def keep_dtype(root: Path, settings: ClusterSettings) -> None:
+    """Notes the dtype for whoever goes on with the build.
+
+    Raises:
+        ClusterError: The folder cannot be written to.
+    """
+    known = {**_dtypes(root), settings.device: settings.dtype}
+    if known != _dtypes(root):
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            write_whole(root / DTYPE, json.dumps(known, indent=1) + "\n")
+        except OSError as error:
+            raise unwritable(root, error) from error
+
+
+def _dtypes(root: Path) -> Mapping[str, str]:
+    """What was noted; nothing where that cannot be read, as vectors are then made anew at worst."""
+    try:
+        found = json.loads((root / DTYPE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    known = found.items() if isinstance(found, dict) else ()
+    return {device: dtype for device, dtype in known if dtype in DTYPES}
+
+
 def steps_of(
-    root: Path, corpus: WebCorpus, settings: ClusterSettings, store: Path | None = None
+    root: Path,
+    corpus: WebCorpus,
+    settings: ClusterSettings,
+    store: Path | None = None,
+    holdouts: Sequence[HeldSet] = (),
 ) -> Sequence[Step]:
     """All steps of a build, in their order.
 
@@ -95,6 +156,7 @@ def steps_of(
         corpus: What is read.
         settings: How.
         store: Folder where vectors are kept between builds; None for none.
+        holdouts: Whose pictures must not be in any cluster.
     """
     read = Read(root=root, corpus=corpus)
     words = Words(root=root, read=read, filters=settings.filters)
@@ -104,7 +166,12 @@ def steps_of(
     )
     images, texts = encoders_of(settings)
     embed = Embed(root=root, pixels=pixels, images=images, words=texts, store=store)
-    domains = Domains(root=root, embed=embed, sorting=settings.domains)
+    leaks, watching = None, ()
+    if holdouts:
+        held = HoldOut(root=root, sets=tuple(holdouts), images=images)
+        leaks = Leaks(root=root, embed=embed, held=held, thresholds=settings.duplicates)
+        watching = (held, leaks)
+    domains = Domains(root=root, embed=embed, sorting=settings.domains, leaks=leaks)
     gather = Gather(root=root, domains=domains, text_weight=settings.text_weight)
     plan = PlanSearch(
         root=root, gather=gather, candidates=settings.candidates, recall=settings.recall,
@@ -116,8 +183,8 @@ def steps_of(
     cut = CutClusters(root=root, duplicates=duplicates, least=settings.least)
     members = Members(root=root, cut=cut)
     return (
-        read, words, repeats, pixels, embed, domains, gather, plan, search, candidates, duplicates,
-        cut, members,
+        read, words, repeats, pixels, embed, *watching, domains, gather, plan, search, candidates,
+        duplicates, cut, members,
     )  # fmt: skip
 
 

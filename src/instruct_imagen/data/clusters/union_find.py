@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 import numpy as np
 
 
@@ -9,7 +11,7 @@ class UnionFind:
     """Disjoint groups of the numbers 0 to `count` - 1; near constant time a pair."""
 
     def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
+        self._parent = array("q", range(count))
 
     def find(self, number: int) -> int:
         """The smallest number of the group that holds `number`."""
@@ -28,7 +30,8 @@ class UnionFind:
 
     def roots(self) -> np.ndarray:
         """The smallest number of each number's group: (count,) int64."""
-        return np.array([self.find(number) for number in range(len(self._parent))], np.int64)
+        count = len(self._parent)
+        return np.fromiter((self.find(number) for number in range(count)), np.int64, count)
 
 
 def grouped(count: int, pairs: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from instruct_imagen.data.corpora.tables import (
 )
 
 _CAPTIONS = ("caption", "text", "prompt", "captions", "description", "sentence", "alt_text")
-_PATHS = (
+PATH_COLUMNS = (
     "image", "image_path", "img_path", "path", "filepath", "file_path", "file_name", "filename",
     "file",
 )  # fmt: skip
@@ -73,10 +73,10 @@ class CaptionedTable(Corpus[Captioned]):
         files = of_split(found, self._split, self.folder)
         whole = Tables(self.folder, files[:1], None)
         schema = whole.schema
-        images = [field.name for field in schema if _holds_images(field.type)]
-        images = images or _named(_PATHS, schema)
+        images = [field.name for field in schema if holds_images(field.type)]
+        images = images or named_column(PATH_COLUMNS, schema)
         self._image = self._image or _only(images, "image", schema, self.folder)
-        captions = _named(_CAPTIONS, schema)
+        captions = named_column(_CAPTIONS, schema)
         self._caption = self._caption or _only(captions, "caption", schema, self.folder)
         self._others = [
             field.name
@@ -109,13 +109,14 @@ class CaptionedTable(Corpus[Captioned]):
         return "" if value is None else str(value)[:_LONGEST]
 
 
-def _holds_images(kind: pa.DataType) -> bool:
+def holds_images(kind: pa.DataType) -> bool:
+    """Whether a column of this type may hold encoded images."""
     if pa.types.is_struct(kind):
         return {"bytes", "path"} <= {kind.field(index).name for index in range(kind.num_fields)}
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _named(names: Sequence[str], schema: pa.Schema) -> list[str]:
+def named_column(names: Sequence[str], schema: pa.Schema) -> list[str]:
     """The column that has the first of several names, in any case; none or one."""
     known = {name.lower(): name for name in reversed(schema.names)}
     return [known[name] for name in names if name in known][:1]

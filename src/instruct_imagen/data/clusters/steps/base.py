@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,8 +63,13 @@ class Step(ABC):
         return None
 
     @property
+    def gpus(self) -> int:
+        """That a process needs which makes its parts."""
+        return 0
+
+    @cached_property
     def folder(self) -> StepFolder:
-        """What it has left."""
+        """What it has left. Other processes get it with the step, and need no network to ask it."""
         return StepFolder(self.root / self.name, {**self.settings(), "version": self.version})
 
     def opened(self) -> PartFunction:
@@ -116,6 +122,11 @@ class Step(ABC):
         return self.root / self.name / name
 
 
+def gpus_of(*models: Any) -> int:
+    """That a process needs in which these run: one if any of them is on a GPU."""
+    return int(any(str(getattr(one, "device", "")).startswith("cuda") for one in models))
+
+
 def rows_and_ids(path: Path) -> tuple[tuple[Row, ...], dict[str, int]]:
     """The rows of a step's table, and key → number in the corpus."""
     table = pq.read_table(path)
@@ -140,8 +151,10 @@ def write_left_out(pairs: Sequence[tuple[str, str]], path: Path) -> None:
 
 def write_array(array: np.ndarray, path: Path) -> None:
     """An ``.npy`` file under whatever name."""
+    array = np.ascontiguousarray(array)
     with path.open("wb") as file:
-        np.save(file, array)
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)  # numpy's own way does not say that a disk is full
 
 
 def write_table(table: pa.Table, path: Path) -> None:

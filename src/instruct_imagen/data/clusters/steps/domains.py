@@ -18,28 +18,39 @@ from instruct_imagen.data.clusters.domains import (
 )
 from instruct_imagen.data.clusters.ledger import Draft
 from instruct_imagen.data.clusters.pretrained_encoders import PretrainedEncoder
-from instruct_imagen.data.clusters.steps.base import Step, write_array
+from instruct_imagen.data.clusters.steps.base import Step, gpus_of, write_array
 from instruct_imagen.data.clusters.steps.embed import Embed
+from instruct_imagen.data.clusters.steps.leaks import Leaks
+
+HELD_OUT = -1
+"""Instead of the number of a domain: the row is of a hold-out, and goes no further."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Domains(Step):
-    """``<part>.npy``: (N,) int16, which of `names` each embedded row is of.
+    """``<part>.npy``: (N,) int16, which of `names` each embedded row is of, or `HELD_OUT`.
 
     Attributes:
         embed: The vectors.
         sorting: The list, and what is sure enough.
+        leaks: Rows of hold-outs, where there are some.
     """
 
     name: ClassVar[str] = "domains"
 
     embed: Embed
     sorting: DomainSettings
+    leaks: Leaks | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """All domains, "other" last."""
         return (*(one.name for one in self.sorting.domains), OTHER)
+
+    @property
+    def gpus(self) -> int:
+        """One if a network runs on it."""
+        return gpus_of(self.embed.images, self.embed.words)
 
     def parts(self) -> Sequence[str]:
         """Those of the corpus."""
@@ -50,8 +61,9 @@ class Domains(Step):
         return asdict(self.sorting)
 
     def inputs(self, part: str) -> Mapping[str, str]:
-        """The vectors of the part."""
-        return self.embed.record(part).hashes()
+        """The vectors of the part, and which of its rows are held out."""
+        held = {} if self.leaks is None else self.leaks.record(part).hashes()
+        return {**self.embed.record(part).hashes(), **held}
 
     def tools(self) -> Prompts:
         """Vectors of the domains' texts."""
@@ -69,8 +81,10 @@ class Domains(Step):
         has_texts = isinstance(self.embed.images, PretrainedEncoder) and self.embed.images.texts
         found = sort_part(images if has_texts else texts, tools, self.sorting)
         places = {name: place for place, name in enumerate(self.names)}
-        write_array(
-            np.array([places[name] for name in found.names], np.int16), draft.path(f"{part}.npy")
-        )
-        for name, number in found.counts.items():
-            draft.count(name, number)
+        numbers = np.array([places[name] for name in found.names], np.int16)
+        if self.leaks is not None:
+            ids = np.load(self.embed.path(f"{part}.ids.npy"))
+            numbers[np.isin(ids, self.leaks.ids(part))] = HELD_OUT
+        write_array(numbers, draft.path(f"{part}.npy"))
+        for name, place in places.items():
+            draft.count(name, int((numbers == place).sum()))

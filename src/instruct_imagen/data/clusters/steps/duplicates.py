@@ -58,7 +58,7 @@ class Candidates(Step):
 
     def make(self, part: str, draft: Draft, tools: Any) -> None:
         """Proposes pairs."""
-        ids, _ = self.search.of(part)
+        ids = self.search.ids_of(part)
         hashes = np.load(self.search.plan.gather.path(f"{part}.hashes.npy"))
         pairs = candidate_pairs(ids, hashes, self.thresholds.hash_radius)
         write_array(pairs, draft.path(f"{part}.npy"))
@@ -120,10 +120,7 @@ class Duplicates(Step):
         if number == 0:
             columns = np.load(self._file(domain, "metadata"))
             by_metadata = metadata_pairs(
-                {
-                    name: [value or None for value in columns[:, place].tolist()]
-                    for place, name in enumerate(METADATA)
-                }
+                {name: columns[:, place] for place, name in enumerate(METADATA)}
             )
             found.append(by_metadata)
             draft.count("by metadata", len(by_metadata))
@@ -134,24 +131,7 @@ class Duplicates(Step):
         """What is measured of pairs (P, 2) of a domain's rows."""
         thumbs = np.load(self._file(domain, "thumbs"), mmap_mode="r")
         vectors = np.load(self._file(domain, "vectors"), mmap_mode="r")
-        found = [
-            self._measured(pairs[start : start + _AT_ONCE], thumbs, vectors)
-            for start in range(0, max(1, len(pairs)), _AT_ONCE)
-        ]
-        return Measured(
-            similarity=np.concatenate([one.similarity for one in found]),
-            correlation=np.concatenate([one.correlation for one in found]),
-            difference=np.concatenate([one.difference for one in found]),
-        )
-
-    @staticmethod
-    def _measured(pairs: np.ndarray, thumbs: np.ndarray, vectors: np.ndarray) -> Measured:
-        rows, places = np.unique(pairs, return_inverse=True)
-        local = places.reshape(pairs.shape)
-        near = np.asarray(vectors[rows], np.float32)
-        near /= np.maximum(np.linalg.norm(near, axis=1, keepdims=True), 1e-12)
-        alike = np.einsum("pd,pd->p", near[local[:, 0]], near[local[:, 1]])
-        return measure(local, np.asarray(thumbs[rows]), alike)
+        return measured_of(pairs, thumbs, vectors)
 
     def of(self, domain: str) -> np.ndarray:
         """All near-duplicates of a domain: (M, 2) int64."""
@@ -159,3 +139,25 @@ class Duplicates(Step):
 
     def _file(self, domain: str, what: str) -> Any:
         return self.candidates.search.plan.gather.path(f"{domain}.{what}.npy")
+
+
+def measured_of(pairs: np.ndarray, thumbs: np.ndarray, vectors: np.ndarray) -> Measured:
+    """What is measured of pairs (P, 2) of rows; small copies and vectors may be mapped files."""
+    found = [
+        _measured(pairs[start : start + _AT_ONCE], thumbs, vectors)
+        for start in range(0, max(1, len(pairs)), _AT_ONCE)
+    ]
+    return Measured(
+        similarity=np.concatenate([one.similarity for one in found]),
+        correlation=np.concatenate([one.correlation for one in found]),
+        difference=np.concatenate([one.difference for one in found]),
+    )
+
+
+def _measured(pairs: np.ndarray, thumbs: np.ndarray, vectors: np.ndarray) -> Measured:
+    rows, places = np.unique(pairs, return_inverse=True)
+    local = places.reshape(pairs.shape)
+    near = np.asarray(vectors[rows], np.float32)
+    near /= np.maximum(np.linalg.norm(near, axis=1, keepdims=True), 1e-12)
+    alike = np.einsum("pd,pd->p", near[local[:, 0]], near[local[:, 1]])
+    return measure(local, np.asarray(thumbs[rows]), alike)

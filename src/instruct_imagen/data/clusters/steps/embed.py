@@ -13,7 +13,13 @@ from instruct_imagen.data.clusters.embedding import embed_part
 from instruct_imagen.data.clusters.encoders import ImageEncoder, WordEncoder
 from instruct_imagen.data.clusters.ledger import Draft
 from instruct_imagen.data.clusters.reading import loader
-from instruct_imagen.data.clusters.steps.base import Step, rows_and_ids, table_of, write_array
+from instruct_imagen.data.clusters.steps.base import (
+    Step,
+    gpus_of,
+    rows_and_ids,
+    table_of,
+    write_array,
+)
 from instruct_imagen.data.clusters.steps.pixels import Pixels
 from instruct_imagen.data.clusters.vector_store import VectorStore
 
@@ -35,6 +41,11 @@ class Embed(Step):
     images: ImageEncoder
     words: WordEncoder
     store: Path | None = None
+
+    @property
+    def gpus(self) -> int:
+        """One if a network runs on it."""
+        return gpus_of(self.images, self.words)
 
     def parts(self) -> Sequence[str]:
         """Those of the corpus."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow.parquet as pq
 
+from instruct_imagen.data.clusters.appended import appended
 from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
 from instruct_imagen.data.clusters.embedding import TEXT_WEIGHT, joint
 from instruct_imagen.data.clusters.hashes import THUMB, perceptual_hashes
@@ -40,12 +41,19 @@ class Gather(Step):
     text_weight: float = TEXT_WEIGHT
 
     def parts(self) -> Sequence[str]:
-        """Domains that have rows enough for a cluster."""
+        """Domains that have rows; of those with too few for a cluster no files are made."""
+        return [name for name, count in self._totals().items() if count]
+
+    def domains_enough(self) -> Sequence[str]:
+        """Domains that have rows enough for a cluster: the parts of the steps that come after."""
+        return [name for name, count in self._totals().items() if count >= CLUSTER_SIZE]
+
+    def _totals(self) -> Mapping[str, int]:
+        """Rows of each domain."""
         records = self.domains.records()
-        totals = {
+        return {
             name: sum(one.counts.get(name, 0) for one in records) for name in self.domains.names
         }
-        return [name for name, count in totals.items() if count >= CLUSTER_SIZE]
 
     def settings(self) -> Mapping[str, Any]:
         """How image and caption are mixed."""
@@ -68,19 +76,17 @@ class Gather(Step):
         """One part of the corpus at a time is in memory."""
         records = [one for one in self.domains.records() if one.counts.get(part)]
         total = sum(one.counts[part] for one in records)
-        files: dict[str, np.memmap] = {}
-        start = 0
-        for record in records:
-            for what, array in self._of(record.part, part).items():
-                if what not in files:
-                    files[what] = np.lib.format.open_memmap(
-                        draft.path(f"{part}.{what}.npy"), "w+", array.dtype,
-                        (total, *array.shape[1:]),
-                    )  # fmt: skip
-                files[what][start : start + len(array)] = array
-            start += record.counts[part]
-        for file in files.values():
-            file.flush()
+        if total < CLUSTER_SIZE:
+            draft.count(f"too few of {part} for a cluster", total)
+            return
+        shapes = {
+            what: (draft.path(f"{part}.{what}.npy"), array.dtype, (total, *array.shape[1:]))
+            for what, array in self._of(records[0].part, part).items()
+        }
+        with appended(shapes) as files:
+            for record in records:
+                for what, array in self._of(record.part, part).items():
+                    files.add(what, array)
         draft.count("rows", total)
 
     def _of(self, part: str, domain: str) -> dict[str, np.ndarray]:

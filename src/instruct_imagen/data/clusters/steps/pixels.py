@@ -19,6 +19,7 @@ from instruct_imagen.data.clusters.steps.base import (
     PART_IDS,
     WHOLE,
     Step,
+    gpus_of,
     rows_and_ids,
     table_of,
     write_array,
@@ -43,6 +44,11 @@ class Pixels(Step):
     repeats: Repeats
     filters: FilterSettings
     quality: Quality
+
+    @property
+    def gpus(self) -> int:
+        """One if a network runs on it."""
+        return gpus_of(self.quality)
 
     def parts(self) -> Sequence[str]:
         """Those of the corpus."""

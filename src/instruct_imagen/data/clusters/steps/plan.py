@@ -36,8 +36,8 @@ class PlanSearch(Step):
     seed: int = 0
 
     def parts(self) -> Sequence[str]:
-        """Domains."""
-        return self.gather.parts()
+        """Domains that have rows enough."""
+        return self.gather.domains_enough()
 
     def settings(self) -> Mapping[str, Any]:
         """What the plan depends on."""

@@ -36,12 +36,8 @@ class Read(Step):
         return [f"{number:05d}" for number in range(self.corpus.parts)]
 
     def settings(self) -> Mapping[str, Any]:
-        """How the corpus is laid out, not where it lies."""
-        return {
-            "kind": self.corpus.kind,
-            "options": dict(self.corpus.options),
-            "parts": self.corpus.parts,
-        }
+        """How the corpus is laid out; not where it lies, nor how much else there is of it."""
+        return {"kind": self.corpus.kind, "options": dict(self.corpus.options)}
 
     def inputs(self, part: str) -> Mapping[str, str]:
         """Names, lengths and times of the files; reading them all to hash them takes too long.

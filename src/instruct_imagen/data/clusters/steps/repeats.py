@@ -45,7 +45,7 @@ class Repeats(Step):
         """Which rows are the first of theirs."""
         tables = [self.words.path(table_of(one)) for one in self.words.parts()]
         rows = sum(record.counts["kept"] for record in self.words.records())
-        kept = np.array(first_of_each(tables, "sha256", ID), np.int64)
+        kept = first_of_each(tables, "sha256", ID).astype(np.int64, copy=False)
         write_array(kept, draft.path(f"{WHOLE}.npy"))
         draft.count("kept", len(kept))
         if rows > len(kept):

@@ -71,12 +71,15 @@ class Search(Step):
 
     def of(self, domain: str) -> tuple[np.ndarray, np.ndarray]:
         """Neighbours of all rows of a domain: ids (N, k) and similarities (N, k)."""
+        return self._all(domain, "ids"), self._all(domain, "alike")
+
+    def ids_of(self, domain: str) -> np.ndarray:
+        """The first of these alone."""
+        return self._all(domain, "ids")
+
+    def _all(self, domain: str, what: str) -> np.ndarray:
         parts = self.parts_of(domain)
-        ids, alike = (
-            np.concatenate([np.load(self.path(f"{part}.{what}.npy")) for part in parts])
-            for what in ("ids", "alike")
-        )
-        return ids, alike
+        return np.concatenate([np.load(self.path(f"{part}.{what}.npy")) for part in parts])
 
 
 def split_part(part: str) -> tuple[str, int]:

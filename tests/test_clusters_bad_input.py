@@ -1,0 +1,132 @@
+"""What `instruct-imagen clusters build` says of bad input: a line and a count each, no more."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from instruct_imagen.cli import main
+from tests.data.clusters.builds import drawing, encoded
+from tests.data.corpora.layouts import tar, write
+
+GOOD = 4
+ROOT = Path(__file__).parents[1]
+
+
+def samples(start: int = 0) -> dict[str, bytes]:
+    """So many good ones, as files of a tar."""
+    found = {}
+    for number in range(start, start + GOOD):
+        found[f"{number}.png"] = encoded(drawing("star", number))
+        found[f"{number}.txt"] = f"star {number} of the town".encode()
+    return found
+
+
+def with_extra(extra: dict[str, bytes]) -> Callable[[Path], None]:
+    return lambda folder: tar(folder / "0.tar", samples() | extra) and None
+
+
+def cut_tar(folder: Path) -> None:
+    content = tar(folder / "0.tar", samples()).read_bytes()
+    second = content.index(b"2.png")
+    write(folder / "0.tar", content[: second + 700])
+    tar(folder / "1.tar", samples(GOOD))
+
+
+def broken_jpeg() -> bytes:
+    file = io.BytesIO()
+    drawing("star", 9).save(file, "JPEG")
+    return file.getvalue()[:-200]
+
+
+def huge_png() -> bytes:
+    """200 megapixels in some 25 KB, whole."""
+    file = io.BytesIO()
+    Image.new("1", (20_000, 10_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("lay", "read", "count", "line"),
+    [
+        (cut_tar, GOOD + 2, "read: read 6, tar breaks off 1",
+         "0.tar breaks off after 2 samples (unexpected end of data)"),
+        (with_extra({"x.jpg": broken_jpeg(), "x.txt": b"a broken star"}), GOOD,
+         "pixels: kept 4, broken image 1", "0/x: truncated or broken image ("),
+        (with_extra({"x.png": huge_png(), "x.txt": b"a large star"}), GOOD,
+         "read: read 4, too many pixels 1", "0/x.png: more pixels than Pillow decodes ("),
+        (with_extra({"x.png": encoded(drawing("star", 9)), "x.txt": b"star " * 200_000}), GOOD,
+         "read: read 4, caption too long to read 1",
+         "0/x: a caption of 999999 characters, the limit is 65536"),
+        (with_extra({"./1.png": encoded(drawing("star", 9)), "./1.txt": b"another star"}), GOOD,
+         "read: read 4, repeated key 1", "0/1: the tar holds it twice"),
+    ],
+    ids=["truncated tar", "corrupt jpeg", "200 megapixels", "long caption", "repeated key"],
+)  # fmt: skip
+def test_bad_input_is_counted_and_nothing_else_is_lost(
+    lay: Callable[[Path], None], read: int, count: str, line: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    lay(tmp_path / "corpus")
+    main(
+        ["clusters", "build", str(tmp_path / "corpus"), str(tmp_path / "out"), "--until", "pixels",
+         "filters.min_side=32", "filters.min_quality=0"]
+    )  # fmt: skip
+    printed = capsys.readouterr()
+    assert count in printed.out.splitlines()
+    told = printed.err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith(f"  {line}")
+    assert printed.out.splitlines()[-1].startswith(f"pixels: kept {read}")
+
+
+@pytest.mark.parametrize("place", ["file", "below a file", "/proc"])
+def test_an_output_that_cannot_be_written_is_refused(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tar(tmp_path / "corpus" / "0.tar", samples())
+    write(tmp_path / "file", "there")
+    out = {"file": tmp_path / "file", "below a file": tmp_path / "file" / "out"}
+    named = Path("/proc/clusters") if place == "/proc" else tmp_path / "file"
+    with pytest.raises(SystemExit) as ended:
+        main(["clusters", "build", str(tmp_path / "corpus"), str(out.get(place, "/proc/clusters"))])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert str(named) in told
+    assert (tmp_path / "file").read_text() == "there"
+
+
+SMALL_DISK = """
+mount -t tmpfs -o size=8k tmpfs "$1" || exit 99
+"$0" -m instruct_imagen.cli clusters build "$2" "$1" filters.min_side=32 filters.min_quality=0
+status=$?
+find "$1" -name '.*.tmp' >&2
+exit $status
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    tar(tmp_path / "corpus" / "0.tar", {k: v for n in range(5) for k, v in samples(4 * n).items()})
+    (tmp_path / "out").mkdir()
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", SMALL_DISK, sys.executable, str(tmp_path / "out"),
+         str(tmp_path / "corpus")],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    if done.returncode in (1, 99) and ("unshare" in done.stderr or "mount" in done.stderr):
+        pytest.skip("no mounts of one's own here")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"instruct-imagen: cannot write to {tmp_path / 'out'}")
+    assert "No space left on device" in done.stderr
+    assert done.stderr.count("\n") == 1
