@@ -26,6 +26,9 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parent))
 from corpus_material import clip_art, on_white, stamps, write_tars
 
+from instruct_imagen.data.clusters.holdouts import open_holdout
+from instruct_imagen.data.clusters.reading import open_web_corpus
+from instruct_imagen.data.clusters.settings import ClusterSettings, steps_of
 from instruct_imagen.data.world.sources import read_sets
 from instruct_imagen.training.card import code_commit, machine_name
 
@@ -48,11 +51,14 @@ def samples(side: int, share: int) -> Iterator[tuple[str, bytes, str]]:
                 yield f"{style}/{name}.png", _png(picture), name.replace("-", " ")
 
 
-def build(corpus: Path, out: Path, settings: list[str]) -> list[dict[str, object]]:
+def build(
+    corpus: Path, out: Path, settings: list[str], holdouts: list[str]
+) -> list[dict[str, object]]:
     """What each step took, in its order."""
     rows = []
     command = [sys.executable, "-m", "instruct_imagen.cli", "clusters", "build", corpus, out]
-    for step in _steps(corpus, out):
+    command += [text for given in holdouts for text in ("--holdout", given)]
+    for step in _steps(corpus, out, holdouts):
         before, start = os.times(), time.perf_counter()
         child = subprocess.Popen(
             [*command, *settings, "--until", step], stdout=subprocess.PIPE, text=True
@@ -80,11 +86,10 @@ def build(corpus: Path, out: Path, settings: list[str]) -> list[dict[str, object
     return rows
 
 
-def _steps(corpus: Path, out: Path) -> list[str]:
-    from instruct_imagen.data.clusters.reading import open_web_corpus
-    from instruct_imagen.data.clusters.settings import ClusterSettings, steps_of
-
-    return [step.name for step in steps_of(out, open_web_corpus(corpus), ClusterSettings())]
+def _steps(corpus: Path, out: Path, holdouts: list[str]) -> list[str]:
+    held = [open_holdout(given) for given in holdouts]
+    steps = steps_of(out, open_web_corpus(corpus), ClusterSettings(), None, held)
+    return [step.name for step in steps]
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -105,6 +110,7 @@ def main() -> None:
     run.add_argument("corpus", type=Path)
     run.add_argument("out", type=Path)
     run.add_argument("settings", nargs="*", help="of the build, KEY=VALUE")
+    run.add_argument("--holdout", action="append", default=[], help="of the build")
     run.add_argument("--json", type=Path, default=Path("out/corpus_whole.json"))
     chosen = parser.parse_args()
     if chosen.verb == "make":
@@ -113,7 +119,7 @@ def main() -> None:
         count = write_tars(chosen.folder, tqdm(samples(chosen.side, chosen.share), unit="image"))
         print(f"{chosen.folder}: {count:,} images")
         return
-    rows = build(chosen.corpus, chosen.out, chosen.settings)
+    rows = build(chosen.corpus, chosen.out, chosen.settings, chosen.holdout)
     images = int(str(rows[0]["said"]).split("rows ")[1].split(",")[0].replace(",", "") or 0)
     total = sum(float(str(row["seconds"])) for row in rows)
     print(
