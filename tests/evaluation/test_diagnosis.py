@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +12,7 @@ from instruct_imagen.evaluation.diagnosis import (
     OTHER_SEED,
     DiagnosisSuite,
     findings,
+    shown,
     variants,
     without_reference,
 )
@@ -81,6 +84,23 @@ def test_variants_change_one_thing_each():
     ]
     assert set(changed) == {markers[0]}
     assert [one.role for one in swapped] == [roles[one.marker] for one in swapped]
+
+
+def test_a_swap_asks_for_something_else():
+    """Another image in the same style would change nothing, and the style seem ignored."""
+    cases = SmallSuite(each=24, groups=("styled",)).cases(16)
+    first = cases[0]
+    same = next(c for c in cases[1:] if shown(c, 1) == shown(first, 1))
+    other = next(c for c in cases[1:] if shown(c, 1) != shown(first, 1))
+    assert len(shown(first, 1)) == 1 and same.instruction != first.instruction
+    for others in ((same, other), (other, same)):
+        swapped = variants(first, others)["swap 1"].instruction.references[0]
+        assert swapped.image is other.instruction.references[0].image
+    # Where nothing is known, and where there is nothing else, the next image has to do.
+    unknown = replace(first, example=None)
+    for case, others in ((unknown, (replace(same, example=None), other)), (first, (same,))):
+        swapped = variants(case, others)
+        assert "swap 1" in swapped
 
 
 class Blind(Painter):

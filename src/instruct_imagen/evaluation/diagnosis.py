@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from instruct_imagen.data.example import Picture
 from instruct_imagen.evaluation.case import Case
 from instruct_imagen.evaluation.record import Answer, image_path, read_answers
 from instruct_imagen.evaluation.runner import selected
@@ -100,21 +101,24 @@ def variants(case: Case, others: Sequence[Case]) -> dict[str, Case]:
 
     Args:
         case: With references.
-        others: Where the images of a swap come from: the next one with a reference of the role.
+        others: Where the images of a swap come from: the next one whose reference of the role shows
+            something else, as far as the cases know what is shown; else the next other image.
     """
     own = references_by_marker(case.instruction)
     changed: dict[str, Instruction | None] = {"base": case.instruction, "seed": case.instruction}
     for marker, references in own.items():
         changed[f"drop {marker}"] = without_reference(case.instruction, marker)
         role = references[0].role
-        donors = (
-            given
+        donors = [
+            (shown(other, place), given)
             for other in others
             if other.id != case.id
-            for given in references_by_marker(other.instruction).values()
+            for place, given in references_by_marker(other.instruction).items()
             if given[0].role == role and given[0] != references[0]
-        )
-        donor = next(donors, None)
+        ]
+        here = shown(case, marker)
+        different = (given for there, given in donors if there != here)
+        donor = next(different, donors[0][1] if donors else None)
         if donor is not None:
             changed[f"swap {marker}"] = with_images(case.instruction, {marker: donor})
     markers = list(own)
@@ -134,6 +138,21 @@ def variants(case: Case, others: Sequence[Case]) -> dict[str, Case]:
     }
 
 
+def shown(case: Case, marker: int) -> frozenset[str]:
+    """What a marker's references show that counts for their role; empty where nobody knows.
+
+    Of a style image how it is drawn: another one in the same style asks for nothing else. Of all
+    others the concepts.
+    """
+    known = case.example.references if case.example is not None else ()
+    return frozenset(
+        placed.style if one.role == "style" else placed.concept
+        for one in known
+        if one.marker == marker and isinstance(one.picture, Picture)
+        for placed in one.picture.scene.placements
+    )
+
+
 class DiagnosisSuite:
     """The changed cases of the first cases with references of each group of a suite.
 
@@ -151,7 +170,7 @@ class DiagnosisSuite:
     def __init__(self, suite: Suite, limit: int) -> None:
         self._suite, self._limit = suite, limit
         self.name, self.version = suite.name, suite.version
-        about = f"{suite.sha256} diagnosis 1 {limit}"
+        about = f"{suite.sha256} diagnosis 2 {limit}"
         self.sha256 = hashlib.sha256(about.encode()).hexdigest()
         self._made: dict[int, list[Case]] = {}
 
