@@ -57,6 +57,8 @@ VARIANTS = (
     "multi_task",
     "no_retrieval",
     "stage_1",
+    "names",
+    "clusters",
     "masked_edit",
     *(f"single-{row}" for row in SINGLE_TASKS),
 )
@@ -66,8 +68,9 @@ def claims(arm: str) -> TrainConfig:
     """An arm: what is trained so, every other setting being the starter's or of `SMALL`.
 
     All but two see as many images, and their rate falls to 0 over the same last third. ``stage_1``
-    ends where stage 2 would begin. ``masked_edit`` fine-tunes what `init` names, here the first arm
-    where runs/claims.sh puts it: the claim compares that with the same from ``stage_1``.
+    ends where stage 2 would begin. ``names`` and ``clusters`` have clusters alone in stage 1, of
+    concept names and of a corpus (`shards`). ``masked_edit`` fine-tunes what `init` names, here the
+    first arm where runs/claims.sh puts it: the claim compares that with the same from ``stage_1``.
     """
     if arm == "masked_edit":
         init = "out/claims/seed0/instruct/model"
@@ -81,6 +84,11 @@ def claims(arm: str) -> TrainConfig:
     elif arm == "stage_1":
         ends = (*STAGES[:2], *(replace(stage, images=0) for stage in STAGES[2:]))
         usual = replace(usual, stages=ends, cooldown=0)
+    elif arm in ("names", "clusters"):
+        alone = replace(STAGES[1], ratios={"retrieval": 1.0})
+        usual = replace(usual, stages=(STAGES[0], alone, *STAGES[2:]))
+        if arm == "clusters":
+            usual = replace(usual, shards=("out/claims/stage1",), shard_stages=("retrieval",))
     elif arm != "instruct":
         usual = of_one_task(usual, SINGLE_TASKS[arm.removeprefix("single-")])
     return replace(usual, name=f"claims-{arm}", out=f"out/claims/{arm}")

@@ -25,13 +25,13 @@ class Stage:
     """One stage of training.
 
     Attributes:
-        name: ``pretrain``, ``retrieval`` (stage 1 of [Hu24]), ``layouts``, ``subjects``, ``styles``
+        name: ``pretrain``, ``retrieval`` (stage 1 of [Hu24]), ``layouts`` and ``subjects``
             (warm-ups of ours), ``instruct`` (stage 2) or ``upscale`` (of an upscaler).
         images: How many training images it lasts.
         ratios: Weight of each task; see `data.mixture`.
     """
 
-    name: Literal["pretrain", "retrieval", "layouts", "subjects", "styles", "instruct", "upscale"]
+    name: Literal["pretrain", "retrieval", "layouts", "subjects", "instruct", "upscale"]
     images: int
     ratios: Mapping[str, float]
 
