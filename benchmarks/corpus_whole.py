@@ -23,18 +23,17 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
+# Nothing large is imported above the children: a peak as the system counts it is that of the parent
+# at least.
 sys.path.insert(0, str(Path(__file__).parent))
-from corpus_material import clip_art, on_white, stamps, write_tars
-
-from instruct_imagen.data.clusters.holdouts import open_holdout
-from instruct_imagen.data.clusters.reading import open_web_corpus
-from instruct_imagen.data.clusters.settings import ClusterSettings, steps_of
-from instruct_imagen.data.world.sources import read_sets
-from instruct_imagen.training.card import code_commit, machine_name
 
 
 def samples(side: int, share: int) -> Iterator[tuple[str, bytes, str]]:
     """(name, image, caption) of one in `share` of all, drawings at `side` pixels."""
+    from corpus_material import clip_art, on_white, stamps
+
+    from instruct_imagen.data.world.sources import read_sets
+
     found = list(stamps())[::share]
     yield from found
     for place, (title, keywords, picture) in enumerate(clip_art(1_000_000, side)):
@@ -57,8 +56,10 @@ def build(
     """What each step took, in its order."""
     rows = []
     command = [sys.executable, "-m", "instruct_imagen.cli", "clusters", "build", corpus, out]
-    command += [text for given in holdouts for text in ("--holdout", given)]
-    for step in _steps(corpus, out, holdouts):
+    held = [text for given in holdouts for text in ("--holdout", given)]
+    command += held
+    listed = [sys.executable, __file__, "steps", corpus, out, *held]
+    for step in subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split():
         before, start = os.times(), time.perf_counter()
         child = subprocess.Popen(
             [*command, *settings, "--until", step], stdout=subprocess.PIPE, text=True
@@ -86,10 +87,15 @@ def build(
     return rows
 
 
-def _steps(corpus: Path, out: Path, holdouts: list[str]) -> list[str]:
+def steps(corpus: Path, out: Path, holdouts: list[str]) -> list[str]:
+    """Names of the steps of a build."""
+    from instruct_imagen.data.clusters.holdouts import open_holdout
+    from instruct_imagen.data.clusters.reading import open_web_corpus
+    from instruct_imagen.data.clusters.settings import ClusterSettings, steps_of
+
     held = [open_holdout(given) for given in holdouts]
-    steps = steps_of(out, open_web_corpus(corpus), ClusterSettings(), None, held)
-    return [step.name for step in steps]
+    found = steps_of(out, open_web_corpus(corpus), ClusterSettings(), None, held)
+    return [step.name for step in found]
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -107,17 +113,24 @@ def main() -> None:
     make.add_argument("--side", type=int, default=128, help="pixels of a drawing (128)")
     make.add_argument("--share", type=int, default=1, help="one in so many (1: all)")
     run = verbs.add_parser("build", help="build its clusters, a process a step")
-    run.add_argument("corpus", type=Path)
-    run.add_argument("out", type=Path)
+    names = verbs.add_parser("steps", help="names of the steps of such a build")
+    for verb in (run, names):
+        verb.add_argument("corpus", type=Path)
+        verb.add_argument("out", type=Path)
+        verb.add_argument("--holdout", action="append", default=[], help="of the build")
     run.add_argument("settings", nargs="*", help="of the build, KEY=VALUE")
-    run.add_argument("--holdout", action="append", default=[], help="of the build")
     run.add_argument("--json", type=Path, default=Path("out/corpus_whole.json"))
     chosen = parser.parse_args()
     if chosen.verb == "make":
         if chosen.folder.exists():
             sys.exit(f"{chosen.folder} is there already: name a new folder")
+        from corpus_material import write_tars
+
         count = write_tars(chosen.folder, tqdm(samples(chosen.side, chosen.share), unit="image"))
         print(f"{chosen.folder}: {count:,} images")
+        return
+    if chosen.verb == "steps":
+        print("\n".join(steps(chosen.corpus, chosen.out, chosen.holdout)))
         return
     rows = build(chosen.corpus, chosen.out, chosen.settings, chosen.holdout)
     images = int(str(rows[0]["said"]).split("rows ")[1].split(",")[0].replace(",", "") or 0)
@@ -128,6 +141,8 @@ def main() -> None:
     for row in rows:
         print("| " + " | ".join(str(row[key]) for key in row) + " |")
     print(f"{images:,} images in {total:.0f} s, {images / total:.1f} images/s")
+    from instruct_imagen.training.card import code_commit, machine_name
+
     about = {"commit": code_commit(), "machine": machine_name(), "settings": chosen.settings}
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
     chosen.json.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
