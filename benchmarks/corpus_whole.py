@@ -133,7 +133,7 @@ def main() -> None:
         print("\n".join(steps(chosen.corpus, chosen.out, chosen.holdout)))
         return
     rows = build(chosen.corpus, chosen.out, chosen.settings, chosen.holdout)
-    images = int(str(rows[0]["said"]).split("rows ")[1].split(",")[0].replace(",", "") or 0)
+    images = int(str(rows[0]["said"]).rpartition(" ")[2].replace(",", ""))
     total = sum(float(str(row["seconds"])) for row in rows)
     print(
         "| step | seconds | processor seconds | peak MiB | what it counted |\n|---|---|---|---|---|"
