@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from instruct_imagen.cli import main
 from instruct_imagen.cli.cluster_settings import known_settings, settings_from
 from instruct_imagen.cli.errors import UsageError
+from instruct_imagen.data.clusters import settings as building
 from instruct_imagen.data.clusters import settings as settings_module
 from instruct_imagen.data.clusters.reading import open_web_corpus
 from instruct_imagen.data.clusters.rows import ClusterError
@@ -68,6 +70,11 @@ def test_a_rebuild_that_ended_early_leaves_no_clusters_to_write(
     build("least=0.45", "--until", "read")  # which leaves no step undone that it looks at
     assert write("none").startswith(refused)
     build()
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "a.png").write_bytes((tmp_path / "corpus" / "star_0.png").read_bytes())
+    build("--holdout", str(tmp_path / "test"), "--until", "read")  # not looked for yet
+    assert write("none").startswith(refused)
+    build()
     assert write("again").endswith("5 examples of 1 clusters\n")
 
     def full(*_: object) -> None:
@@ -116,6 +123,8 @@ def test_a_build_keeps_the_dtype_that_it_began_with(
         (["build", "corpus", "out", "--domains", "list.json"], "list.json must be like"),
         (["build", "corpus", "out", "--holdout", "."], "--holdout . holds CORPUS itself"),
         (["build", "corpus", "out", "--holdout", "test"], "the hold-out 'test' is no folder"),
+        (["build", "corpus", "a/out", "--holdout", "a"], "OUT is inside --holdout a: name another"),
+        (["build", "corpus", "out", "--holdout", "a", "--holdout", "b/a"], "rename one"),
         (["write", "corpus", "out"], "holds no clusters: build them first"),
     ],
 )
@@ -129,27 +138,33 @@ def test_one_line_says_what_is_wrong(
     monkeypatch.chdir(tmp_path)
     write_corpus(tmp_path / "corpus")
     (tmp_path / "list.json").write_text('["art"]')
+    for held in ("a", "b/a"):
+        (tmp_path / held).mkdir(parents=True)
+        (tmp_path / held / "x.png").write_bytes((tmp_path / "corpus" / "star_0.png").read_bytes())
     with pytest.raises(SystemExit) as ended:
         main(["clusters", *arguments])
     assert ended.value.code == 2
     printed = capsys.readouterr().err
     assert line in printed
     assert printed.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out").exists() and not (tmp_path / "a" / "out").exists()
 
 
-def test_every_setting_reaches_a_step(tmp_path: Path) -> None:
+def test_every_setting_makes_a_step_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_corpus(tmp_path / "corpus")
     corpus = open_web_corpus(tmp_path / "corpus")
+    monkeypatch.setattr(building, "encoders_of", lru_cache(building.encoders_of))
+    networks = {"dtype": "bfloat16", "device": "cuda", "quality_model": "nima"}
 
-    def steps(*given: str) -> str:
-        return repr(steps_of(tmp_path / "out", corpus, settings_from(given, None)))
+    def steps(*given: str) -> object:
+        found = steps_of(tmp_path / "out", corpus, settings_from(given, None))
+        if given[-1].partition("=")[0] in networks:  # told by weights, which are not there
+            return repr(found)
+        return [(step.name, dict(step.settings())) for step in found]
 
-    usual = steps("dtype=float32")
+    usual = steps("dtype=float32", "seed=0")
     values = {int: "5", float: "0.45", bool: "true"}
-    named = {
-        "filters.max_aspect": "2", "dtype": "bfloat16", "device": "cuda", "quality_model": "nima",
-    }  # fmt: skip
+    named = {"filters.max_aspect": "2", **networks}
     for key, kind in known_settings().items():
         if key == "image_model":
             with pytest.raises(ClusterError, match="nowhere/clip"):
@@ -157,6 +172,7 @@ def test_every_setting_reaches_a_step(tmp_path: Path) -> None:
             continue
         value = named.get(key) or values[kind]
         assert steps("dtype=float32", f"{key}={value}") != usual, key
+    assert steps("dtype=float32", "seed=0") == usual
 
 
 def test_domains_of_ones_own(tmp_path: Path) -> None:

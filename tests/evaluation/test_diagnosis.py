@@ -97,10 +97,18 @@ def test_a_swap_asks_for_something_else():
         swapped = variants(first, others)["swap 1"].instruction.references[0]
         assert swapped.image is other.instruction.references[0].image
     # Where nothing is known, and where there is nothing else, the next image has to do.
-    unknown = replace(first, example=None)
-    for case, others in ((unknown, (replace(same, example=None), other)), (first, (same,))):
-        swapped = variants(case, others)
-        assert "swap 1" in swapped
+    unknown = replace(same, example=None)
+    for case, others in (
+        (replace(first, example=None), (unknown, other)),
+        (replace(first, example=None), (same, other)),
+        (first, (unknown, same)),
+        (first, (same, unknown)),
+    ):
+        swapped = variants(case, others)["swap 1"].instruction.references[0]
+        assert swapped.image is others[0].instruction.references[0].image
+    # What is known to be something else comes before what may be.
+    swapped = variants(first, (unknown, other))["swap 1"].instruction.references[0]
+    assert swapped.image is other.instruction.references[0].image
 
 
 class Blind(Painter):

@@ -19,7 +19,8 @@ from instruct_imagen.data.shards.index import ShardIndex, index_shards
 from instruct_imagen.data.shards.job import ShardJob
 from instruct_imagen.data.shards.layout import ShardError
 from instruct_imagen.data.tasks.registry import all_tasks
-from instruct_imagen.recipes import RecipeError, Stage
+from instruct_imagen.recipes import RecipeError, Stage, recipe
+from instruct_imagen.recipes.from_clusters import clusters_alone
 from instruct_imagen.training import stream
 from instruct_imagen.training.build import build_world
 from instruct_imagen.training.checkpoint import CheckpointError
@@ -202,6 +203,19 @@ def test_one_stage_on_shards_and_the_others_on_the_world(tmp_path, own):
     assert "stored examples of celeba" in card and "the starter world:" in card
     with pytest.raises(CheckpointError, match=r"begun with other settings \(shard_stages"):
         Trainer(both)
+
+
+def test_stage_1_on_clusters_and_nothing_else_of_them(tmp_path, job):
+    """Shards as `clusters write` makes them have one task, and no stage but this one draws it."""
+    clusters = replace(job, ratios={"retrieval": 1.0}, examples=8)
+    build_shards(tmp_path / "stage1", clusters)
+    usual = tiny(tmp_path / "run", f"shards={tmp_path / 'stage1'}", "shard_stages=retrieval")
+    with pytest.raises(ShardError, match="no reproduce"):
+        Trainer(usual)
+    Trainer(clusters_alone(usual))
+    whole = recipe("from_clusters")
+    assert whole.stages == clusters_alone(recipe("starter")).stages
+    assert whole.shard_stages == ("retrieval",)
 
 
 @pytest.mark.parametrize(

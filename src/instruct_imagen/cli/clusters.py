@@ -114,7 +114,7 @@ def build_command(chosen: argparse.Namespace) -> None:
     from instruct_imagen.cli.corpus import options_in
     from instruct_imagen.data.clusters.building import build
     from instruct_imagen.data.clusters.engine import elsewhere
-    from instruct_imagen.data.clusters.holdouts import open_holdout
+    from instruct_imagen.data.clusters.holdouts import STARTER, open_holdout
     from instruct_imagen.data.clusters.pages.report import PAGE, write_report
     from instruct_imagen.data.clusters.reading import PART_ROWS, open_web_corpus
     from instruct_imagen.data.clusters.settings import keep_dtype, steps_of, with_dtype
@@ -132,11 +132,23 @@ def build_command(chosen: argparse.Namespace) -> None:
     options = options_in(chosen.options)
     rows = chosen.part_rows or PART_ROWS
     corpus = open_web_corpus(folder, kind=chosen.kind, options=options, part_rows=rows)
-    for given in chosen.holdouts:
-        if Path(given).is_dir() and folder.is_relative_to(Path(given).resolve()):
-            raise UsageError(f"--holdout {given} holds CORPUS itself: nothing of it would be left")
-    holdouts = [open_holdout(given) for given in chosen.holdouts]
     store = chosen.store and chosen.store.resolve()
+    for given in chosen.holdouts:
+        if given == STARTER or not Path(given).is_dir():
+            continue
+        held = Path(given).resolve()
+        if folder.is_relative_to(held):
+            raise UsageError(f"--holdout {given} holds CORPUS itself: nothing of it would be left")
+        for name, path in (("OUT", out), ("--store", store)):
+            if path is not None and path.is_relative_to(held):
+                raise UsageError(f"{name} is inside --holdout {given}: name another")
+    holdouts = [open_holdout(given) for given in chosen.holdouts]
+    names = [one.name for one in holdouts]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"hold-outs are told apart by the names of their folders, and {', '.join(names)} are "
+            "not all different: rename one"
+        )
     every = steps_of(out, corpus, settings, store, holdouts)
     steps = until(every, chosen.until)
     about = {
@@ -146,6 +158,10 @@ def build_command(chosen: argparse.Namespace) -> None:
         "parts": corpus.parts,
         "settings": dataclasses.asdict(settings),
         "steps": [step.name for step in every],
+        "holdouts": [
+            {**one.about(), "inputs": [one.inputs(part) for part in range(one.parts)]}
+            for one in holdouts
+        ],
     }
     keep_dtype(out, settings)
     if remark:
@@ -155,14 +171,14 @@ def build_command(chosen: argparse.Namespace) -> None:
         counts = build(chosen.out, steps, workers=chosen.workers, report=bars, about=about)
     finally:
         bars.close()
-    if steps[-1].name == every[-1].name:
-        write_report(chosen.out, chosen.out / PAGE, again=False)
     for step in steps:
         found = ", ".join(f"{what} {number:,}" for what, number in counts[step.name].items())
         print(f"{step.name}: {found or 'nothing'}")
         notes = (line for one in step.records() for lines in one.notes.values() for line in lines)
         for line in islice(notes, SHOWN):
             print(f"  {line}", file=sys.stderr)
+    if steps[-1].name == every[-1].name:
+        write_report(chosen.out, chosen.out / PAGE, again=False)
 
 
 def write_command(chosen: argparse.Namespace) -> None:

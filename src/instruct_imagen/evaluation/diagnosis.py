@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from instruct_imagen.data.example import Picture
+from instruct_imagen.data.example import Picture, Placement
 from instruct_imagen.evaluation.case import Case
 from instruct_imagen.evaluation.record import Answer, image_path, read_answers
 from instruct_imagen.evaluation.runner import selected
@@ -117,7 +117,7 @@ def variants(case: Case, others: Sequence[Case]) -> dict[str, Case]:
             if given[0].role == role and given[0] != references[0]
         ]
         here = shown(case, marker)
-        different = (given for there, given in donors if there != here)
+        different = (given for there, given in donors if here and there and there != here)
         donor = next(different, donors[0][1] if donors else None)
         if donor is not None:
             changed[f"swap {marker}"] = with_images(case.instruction, {marker: donor})
@@ -141,12 +141,18 @@ def variants(case: Case, others: Sequence[Case]) -> dict[str, Case]:
 def shown(case: Case, marker: int) -> frozenset[str]:
     """What a marker's references show that counts for their role; empty where nobody knows.
 
-    Of a style image how it is drawn: another one in the same style asks for nothing else. Of all
-    others the concepts.
+    Of a style image how it is drawn: another one in the same style asks for nothing else. Of a face
+    the person, whatever the expression. Of all others the concepts.
     """
     known = case.example.references if case.example is not None else ()
+
+    def counts(role: str, placed: Placement) -> str:
+        if role == "style":
+            return placed.style
+        return placed.concept.rpartition("-")[0] if role == "face" else placed.concept
+
     return frozenset(
-        placed.style if one.role == "style" else placed.concept
+        counts(one.role, placed)
         for one in known
         if one.marker == marker and isinstance(one.picture, Picture)
         for placed in one.picture.scene.placements

@@ -1,8 +1,8 @@
-"""Makes the file of perceptual quality again: both networks and their scale.
+"""Makes a file of perceptual quality: both networks and their scale.
 
 Trained on renders of the training split, and on the same with faults; thresholds are fixed on
-further ones. Nothing of the hold-out and no generated image is seen. The same machine and library
-versions give the same file.
+further ones. Nothing of the hold-out and no generated image is seen. The shipped file joins the
+networks of two earlier runs (docs/judges.md).
 
     python -m instruct_imagen.evaluation.quality_fit
 """

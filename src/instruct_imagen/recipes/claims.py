@@ -12,6 +12,7 @@ from typing import Any
 
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.recipes.config import Stage, TrainConfig
+from instruct_imagen.recipes.from_clusters import clusters_alone, with_clusters
 from instruct_imagen.recipes.masked_edit import masked_edit
 from instruct_imagen.recipes.no_retrieval import without_retrieval
 from instruct_imagen.recipes.single_task import of_one_task
@@ -85,10 +86,9 @@ def claims(arm: str) -> TrainConfig:
         ends = (*STAGES[:2], *(replace(stage, images=0) for stage in STAGES[2:]))
         usual = replace(usual, stages=ends, cooldown=0)
     elif arm in ("names", "clusters"):
-        alone = replace(STAGES[1], ratios={"retrieval": 1.0})
-        usual = replace(usual, stages=(STAGES[0], alone, *STAGES[2:]))
+        usual = clusters_alone(usual)
         if arm == "clusters":
-            usual = replace(usual, shards=("out/claims/stage1",), shard_stages=("retrieval",))
+            usual = with_clusters(usual)
     elif arm != "instruct":
         usual = of_one_task(usual, SINGLE_TASKS[arm.removeprefix("single-")])
     return replace(usual, name=f"claims-{arm}", out=f"out/claims/{arm}")

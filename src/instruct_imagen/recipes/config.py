@@ -124,7 +124,8 @@ class TrainConfig:
             an image is its caption. See `data.photographs`.
         subject: What all of them show, e.g. ``"clay dog"``.
         shards: Folders of `instruct-imagen tasks build` whose examples are trained on, of the same
-            size; empty draws from the world, which with shards only the sample sheets show.
+            size; empty draws from the world, which else only the sample sheets show (but see
+            `shard_stages`).
         shard_stages: Stages that draw from `shards`, e.g. ``retrieval``, while the others draw from
             the world; empty for all.
     """
@@ -263,7 +264,7 @@ def _problems(config: TrainConfig) -> Iterator[str]:
         )
     named = [stage.name for stage in config.stages if stage.images]
     for name in config.shard_stages:
-        if name not in named:
+        if named and name not in named:
             yield f"shard_stages={name} is no stage that has images: use {', '.join(named)}"
     if len(config.channels) < 2 or any(width < 1 for width in config.channels):
         yield f"channels={config.channels} must be two widths or more"

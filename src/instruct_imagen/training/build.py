@@ -25,7 +25,7 @@ from instruct_imagen.model.super_resolution import SuperResolutionUNet
 from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.model.unet import InstructUNet
 from instruct_imagen.pipeline import BASE, UPSCALER, InstructImagenPipeline, saved_pipeline
-from instruct_imagen.recipes.config import NORM_GROUPS, RecipeError, TrainConfig
+from instruct_imagen.recipes.config import NORM_GROUPS, RecipeError, TrainConfig, draws_from_shards
 from instruct_imagen.super_resolution import SuperResolutionPipeline
 from instruct_imagen.training.muon import Muon
 from instruct_imagen.training.sharding import part
@@ -221,7 +221,8 @@ def build_photographs(config: TrainConfig) -> Photographs | None:
         PhotographError: The folder or a caption.
         ImageError: An image.
     """
-    if config.shards or not any(stage.ratios.get(MySubject.name) for stage in config.stages):
+    drawn = [stage for stage in config.stages if not draws_from_shards(config, stage)]
+    if not any(stage.ratios.get(MySubject.name) for stage in drawn):
         for name in ("folder", "subject"):
             if getattr(config, name):
                 raise RecipeError(

@@ -200,7 +200,8 @@ def load_world(config: TrainConfig) -> World:
     """
     photographs = build_photographs(config)
     shards = open_shards(config)
-    drawn = any(not draws_from_shards(config, one) for one in config.stages if one.images)
+    stages = [one for one in config.stages if one.images]
+    drawn = not shards or any(not draws_from_shards(config, one) for one in stages)
     # Autocast would cast a frozen encoder's weights anew at every call.
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     if config.world:

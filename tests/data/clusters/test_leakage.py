@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shutil
 import tarfile
@@ -31,6 +32,7 @@ from instruct_imagen.data.clusters.near_duplicates import Thresholds
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.clusters.settings import steps_of
 from instruct_imagen.data.clusters.steps.base import Step
+from instruct_imagen.data.clusters.steps.holdout import HoldOut
 from instruct_imagen.data.clusters.steps.leaks import read_leaks
 from instruct_imagen.data.clusters.steps.members import MEMBERS
 from instruct_imagen.data.clusters.writing import read_members
@@ -198,9 +200,40 @@ def test_hold_outs_of_all_kinds_give_the_same_pictures(tmp_path: Path) -> None:
         assert not any(isinstance(one, EntryError) for one in found)
         assert [data for _, data in found] == list(images.values())
         assert found[0][0] == first
-    (tmp_path / "tars" / "a.tar").write_bytes((tmp_path / "tars" / "a.tar").read_bytes()[:700])
+    whole = (tmp_path / "tars" / "a.tar").read_bytes()
+    (tmp_path / "tars" / "a.tar").write_bytes(whole[:700])
     (broken,) = open_holdout(tmp_path / "tars").images(0)
     assert "a.tar breaks off" in str(broken)
+    second = whole.index(b"1.png")
+    (tmp_path / "tars" / "a.tar").write_bytes(whole[:second] + b"?" + whole[second + 1 :])
+    kept, broken = open_holdout(tmp_path / "tars").images(0)
+    assert kept[0] == "a.tar/0.png"
+    assert f"a.tar breaks off: broken header at byte {second}" in str(broken)
+
+
+def test_no_picture_of_a_hold_out_is_passed_over(tmp_path: Path) -> None:
+    first, second = packed(scene(0)), packed(scene(1))
+    folder = tmp_path / "test"
+    folder.mkdir()
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        for data in (first, second):  # under one name
+            member = tarfile.TarInfo("x.png")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    write_corpus(tmp_path / "corpus")
+    steps = steps_with(tmp_path / "corpus", tmp_path / "out", folder)
+    held = next(step for step in steps if isinstance(step, HoldOut))
+    build(tmp_path / "out", [held])
+    assert set(held.pictures().sha256) == {
+        hashlib.sha256(data).hexdigest() for data in (first, second)
+    }
+    (folder / "b.png").write_bytes(first)
+    with pytest.raises(ClusterError, match="holds tars and images: give each a folder of its own"):
+        open_holdout(folder)
+    (folder / "a.tar").unlink()
+    (folder / "c.png").write_bytes(second)
+    (folder / "labels.csv").write_text("path,label\nb.png,star\n")
+    assert [name for name, _ in open_holdout(folder).images(0)] == ["b.png", "c.png"]
 
 
 def test_a_hold_out_that_cannot_be_read_is_no_hold_out(
@@ -216,6 +249,7 @@ def test_a_hold_out_that_cannot_be_read_is_no_hold_out(
     root = Path(shutil.copytree(built, tmp_path / "out"))
     with pytest.raises(ClusterError, match=r"no picture of the hold-out can be read.*a\.png"):
         build(root, steps_with(corpus, root, tmp_path / "test"))
+    (tmp_path / "test" / "a.png").unlink()
     pq.write_table(pa.table({"label": [1]}), tmp_path / "test" / "a.parquet")
     with pytest.raises(ClusterError, match="no column of images"):
         list(open_holdout(tmp_path / "test").images(0))

@@ -26,6 +26,7 @@ from instruct_imagen.data.corpora.captioned_table import PATH_COLUMNS, holds_ima
 from instruct_imagen.data.corpora.folders import IMAGE_SUFFIXES, files_below
 from instruct_imagen.data.corpora.separated import SEPARATED
 from instruct_imagen.data.corpora.tables import SUFFIXES, Tables, image_of, table_files
+from instruct_imagen.data.corpora.tars import check_end
 
 PART_IMAGES = 1000
 """Images of a part, or rows of a table."""
@@ -87,7 +88,7 @@ class HeldFiles:
         return {"name": self.name, "kind": self.kind, "parts": self.parts}
 
     def inputs(self, part: int) -> Mapping[str, str]:
-        """Names, lengths and times of the files, and which rows of tables."""
+        """Names, lengths and times of the files; not of those that a CSV names."""
         digest = hashlib.sha256()
         for name in self._files(part):
             try:
@@ -130,7 +131,7 @@ def open_holdout(given: str | Path) -> HeldSet:
         WorldUnavailable: The starter's artwork is not installed and cannot be.
     """
     folder = Path(given)
-    if str(given) == STARTER and not folder.exists():
+    if str(given) == STARTER:  # a folder of that name is ./starter
         from instruct_imagen.data.clusters.starter_holdout import open_starter
 
         return open_starter()
@@ -141,19 +142,32 @@ def open_holdout(given: str | Path) -> HeldSet:
             f"{STARTER} for the starter world's own"
         )
     folder = folder.resolve()
-    for kind in ("tars", "tables", "images"):
-        names = _names(folder, kind)
-        if names:
-            count = len(names)
-            if kind == "tables":
-                count = -(-Tables(folder, [folder / one for one in names], ()).size(0, 1) // 1000)
-            elif kind == "images":
-                count = -(-count // PART_IMAGES)
-            return HeldFiles(folder=folder, kind=kind, parts=max(1, count))
-    raise ClusterError(
-        f"the hold-out {folder} holds no images: it must be a folder with images, with .tar files "
-        "that have some, or with tables (.parquet, .arrow, .csv, .tsv)"
-    )
+    kinds = [kind for kind in ("tars", "tables", "images") if _names(folder, kind)]
+    if not kinds:
+        raise ClusterError(
+            f"the hold-out {folder} holds no images: it must be a folder with images, with .tar "
+            "files that have some, or with tables (.parquet, .arrow, .csv, .tsv)"
+        )
+    if len(kinds) > 1 and not _lists_images(folder, kinds):
+        # None of them may be passed over in silence.
+        raise ClusterError(
+            f"the hold-out {folder} holds {' and '.join(kinds)}: give each a folder of its own, "
+            "and --holdout for each"
+        )
+    names, kind = _names(folder, kinds[-1]), kinds[-1]
+    count = len(names)
+    if kind == "tables":
+        rows = Tables(folder, [folder / one for one in names], ()).size(0, 1)
+        count = -(-rows // PART_IMAGES)
+    elif kind == "images":
+        count = -(-count // PART_IMAGES)
+    return HeldFiles(folder=folder, kind=kind, parts=max(1, count))
+
+
+def _lists_images(folder: Path, kinds: Sequence[str]) -> bool:
+    """Whether tables only say something about the images beside them, which are looked for all."""
+    lists = all(Path(name).suffix in SEPARATED for name in _names(folder, "tables"))
+    return kinds == ["tables", "images"] and lists
 
 
 @lru_cache(maxsize=8)
@@ -178,6 +192,7 @@ def _of_tar(path: Path, name: str) -> Iterator[Held | EntryError]:
                 file = tar.extractfile(member)
                 assert file is not None  # it is a file
                 yield f"{name}/{member.name}", file.read()
+            check_end(tar, path)
     except (tarfile.TarError, OSError) as error:
         yield EntryError(f"{name} breaks off: {' '.join(str(error).split())}", "tar breaks off")
 

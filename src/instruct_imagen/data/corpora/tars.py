@@ -97,12 +97,28 @@ class Tars:
                         yield EntryError(f"{place}: {group.fault}", group.reason)
                     else:
                         yield _Late(tar, name, place, group.members, self._extensions)
-                # Cut between two files it reads like a whole one, but for the zeros at its end.
-                if path.stat().st_size < tar.offset + tarfile.BLOCKSIZE:
-                    raise tarfile.ReadError("its end is missing")
+                check_end(tar, path)
         except (tarfile.TarError, OSError) as error:
             cause = " ".join(str(error).split())
             yield EntryError(f"{name} breaks off after {read} samples ({cause})", "tar breaks off")
+
+
+def check_end(tar: tarfile.TarFile, path: Path) -> None:
+    """Raises unless a tar that was read to where it seems to end does end there.
+
+    Cut between two files it reads like a whole one, but for the zeros at its end; and behind a
+    broken header `tarfile` reads nothing more, as if nothing were there.
+
+    Raises:
+        tarfile.ReadError: Its end is missing, or something else lies there.
+    """
+    with path.open("rb") as file:
+        file.seek(tar.offset)
+        block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("its end is missing")
+    if block.count(0) < len(block):
+        raise tarfile.ReadError(f"broken header at byte {tar.offset}")
 
 
 @dataclass(frozen=True)

@@ -304,7 +304,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise ShardError(f"{folder} is no folder: name one that `tasks build` made")
+        raise ShardError(
+            f"{folder} is no folder: name one that `tasks build` or `clusters write` made"
+        )
     if not path.is_file():
         raise ShardError(f"{folder} has no {MANIFEST}: run `tasks build` to its end, and it has")
     try:

@@ -5,10 +5,12 @@ were taught on real renders of the training split and on the same made worse on 
 sees maps of EfficientNet-Lite0's first blocks, and was taught nine faults of whole pictures
 (`evaluation.corruptions`); the *pixel network* sees the pixels too, and was taught twenty-one, on
 things alone as well (`evaluation.faults`). Where one of them takes a real render for a worse one,
-the other mostly does not, so the sum of both counts. Nothing was fitted to a generated image;
-thresholds are fixed on other renders of that split.
+the other mostly does not, so the sum of both counts. No network and no threshold was fitted to a
+generated image, but that both are summed and which share of renders passes was chosen on outputs
+that a person had rated (docs/judges.md).
 
-``python -m instruct_imagen.evaluation.quality_fit`` makes the file of both again.
+``python -m instruct_imagen.evaluation.quality_fit`` makes such a file; the shipped one joins the
+networks of two earlier runs.
 """
 
 from __future__ import annotations
@@ -129,7 +131,12 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[int, Scale]]:
     """Tensors by name, as halves, and the scale of each size."""
     with safe_open(str(path), framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        stored = json.loads(file.metadata()["scales"])
+        stored = json.loads((file.metadata() or {}).get("scales", "null"))
+    if stored is None:
+        raise EvaluationError(
+            f"{path} is no quality file of this version: make one, python -m "
+            "instruct_imagen.evaluation.quality_fit"
+        )
     scales = {
         int(size): Scale(**{name: (pair[0], pair[1]) for name, pair in found.items()})
         for size, found in stored.items()

@@ -84,18 +84,22 @@ class HoldOut(Step):
         thumbs, vectors = [], []
         readable = _readable(one.images(number), problems)
         while some := list(islice(readable, _AT_ONCE)):
+            # By their places: two pictures of a hold-out may have one name.
             views = {}
-            for key, data in some:
+            for place, (key, data) in enumerate(some):
                 view = _view(key, data, problems)
                 if view is not None:
-                    views[key] = view
-            data_of = {key: data for key, data in some if key in views}
-            found = embed_part([_row(*pair) for pair in data_of.items()], _loader(data_of),
-                               self.images)  # fmt: skip
+                    views[place] = view
+            found = embed_part(
+                [_row(place, *some[place]) for place in views],
+                lambda rows, some=some: iter([some[int(row.place.file)][1] for row in rows]),
+                self.images,
+            )
             lost += found.tally
             for row in found.rows:
-                rows.append((row.key, row.sha256, _preview(views[row.key])))
-                thumbs.append(thumbnail(views[row.key]))
+                view = views[int(row.place.file)]
+                rows.append((row.key, row.sha256, _preview(view)))
+                thumbs.append(thumbnail(view))
             vectors.append(found.images)
         keys, hashes, previews = zip(*rows, strict=True) if rows else ((), (), ())
         table = {
@@ -166,16 +170,12 @@ def _view(key: str, data: bytes, problems: list[EntryError]) -> Image.Image | No
     return picture
 
 
-def _row(key: str, data: bytes) -> Row:
+def _row(place: int, key: str, data: bytes) -> Row:
     sha256 = hashlib.sha256(data).hexdigest()
     return Row(
-        key=key, caption=key, width=0, height=0, sha256=sha256, place=Place(file=key),
+        key=key, caption=key, width=0, height=0, sha256=sha256, place=Place(file=str(place)),
         size=len(data),
     )  # fmt: skip
-
-
-def _loader(data_of: Mapping[str, bytes]) -> Any:
-    return lambda rows: iter([data_of[row.key] for row in rows])
 
 
 def _preview(view: Image.Image) -> bytes:
