@@ -28,7 +28,9 @@ FACES = {"face", "face_hq"}
 def drawn(folder, titles):
     pipeline = load_pipeline("starter")
     pipeline.set_progress_bar_config(disable=True)
-    sheet, note = demo.run_demo(pipeline, folder, steps=1, images=1)
+    told = []
+    sheet, note = demo.run_demo(pipeline, folder, steps=1, images=1, report=told.append)
+    assert len(told) == len(titles) and told[-1].startswith(f"{len(titles)} of {len(titles)}: ")
     assert Image.open(sheet).size[1] > len(titles) * 128
     assert {path.stem for path in folder.glob("*.png")} == titles | {"sheet"}
     for title in titles:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,12 @@ def fallback_cases() -> tuple[list[tuple[str, Example]], Atlas]:
 
 
 def run_demo(
-    pipeline: InstructImagenPipeline, folder: Path, *, steps: int = 25, images: int = 2
+    pipeline: InstructImagenPipeline,
+    folder: Path,
+    *,
+    steps: int = 25,
+    images: int = 2,
+    report: Callable[[str], None] = lambda line: None,
 ) -> tuple[Path, str]:
     """Draws the demo.
 
@@ -63,6 +68,7 @@ def run_demo(
             and ``sheet.png``.
         steps: Sampling steps.
         images: How many images an instruction.
+        report: Is told of each picture that is there.
 
     Returns:
         The sheet's path, and a note for the user (empty if all is as it should be).
@@ -88,6 +94,7 @@ def run_demo(
         ).images
         save_png(folder / f"{name}.png", results[0])
         rows.append((title, instruction, results))
+        report(f"{len(rows)} of {len(cases)}: {title}")
     save_png(folder / "sheet.png", draw_rows(rows, images))
     return folder / "sheet.png", note
 

@@ -28,7 +28,7 @@ def run(chosen: argparse.Namespace) -> None:
     check_folder(chosen.out, name="--out")
     pipeline = load_pipeline(chosen.model)
     pipeline.set_progress_bar_config(disable=True)
-    sheet, note = run_demo(pipeline, chosen.out)
+    sheet, note = run_demo(pipeline, chosen.out, report=lambda line: print(line, file=sys.stderr))
     if note:
         print(f"instruct-imagen: {note}", file=sys.stderr)
     print(sheet)
