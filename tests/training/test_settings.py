@@ -92,6 +92,7 @@ ELSEWHERE = {
     "subject": "test_a_run_on_a_folder_goes_on_exactly_and_only_with_that_folder",
     "init": "test_a_run_begins_with_the_weights_of_a_saved_pipeline",
     "shards": "test_steps_are_those_on_drawn_examples_bit_for_bit",
+    "shard_stages": "test_one_stage_on_shards_and_the_others_on_the_world",
 }
 SHORT = (
     "pretrain.images=0", "retrieval.images=8", "layouts.images=0", "subjects.images=0",
