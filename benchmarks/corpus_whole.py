@@ -4,8 +4,9 @@ make: writes all photo stamps, clip art with keywords and emoji of all sets, whe
 not, as tars (Debian's tuxpaint-stamps-default and openclipart-svg; the emoji sets are installed
 with the project).
 build: runs `instruct-imagen clusters build` on them once a step, each in a process of its own, so
-that the system tells its time and its peak; seconds include a start of some seconds. A step that is
-done is passed over. Prints a table and writes JSON.
+that the system tells its time and its peak; seconds include a start of some seconds. Steps that are
+done are not done again, and their rows tell of a start alone: measure in a new folder. Prints a
+table and writes JSON.
 """
 
 from __future__ import annotations
