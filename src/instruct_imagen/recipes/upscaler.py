@@ -33,8 +33,8 @@ def upscaler() -> TrainConfig:
     """32 → 256 px, folded to 64×64×48; attention to text and context at 16×16.
 
     The width is at the low levels, as in the Efficient U-Net (Saharia et al. 2022, B.1): what is
-    folded has 32 channels at 64×64, so that a forward (7.7 GFLOP) costs six times the base model's for 64
-    times its pixels. A reference's context is 16×16 tokens, one for each 16×16 pixels.
+    folded has 32 channels at 64×64, so that a forward (7.7 GFLOP) costs six times the base model's,
+    for 64 times its pixels. A reference's context is 16×16 tokens, one for each 16×16 pixels.
     """
     return replace(
         starter(),
