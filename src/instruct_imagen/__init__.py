@@ -8,12 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from instruct_imagen.cascade import Cascade
     from instruct_imagen.instruction import Instruction, InstructionError, Reference
     from instruct_imagen.model.text import TextEncoder
     from instruct_imagen.model.unet import InstructUNet
     from instruct_imagen.pipeline import InstructImagenOutput, InstructImagenPipeline
 
 _HOMES = {
+    "Cascade": "cascade",
     "Instruction": "instruction",
     "InstructionError": "instruction",
     "Reference": "instruction",
@@ -25,6 +27,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Cascade",
     "InstructImagenOutput",
     "InstructImagenPipeline",
     "InstructUNet",

@@ -46,6 +46,7 @@ def load_image(
     *,
     max_pixels: int = MAX_PIXELS,
     keep_alpha: bool = False,
+    keep_profile: bool = False,
     background: tuple[int, int, int] = WHITE,
 ) -> Image.Image:
     """Decodes an image: upright, eight bits a channel, RGB, first frame.
@@ -55,11 +56,13 @@ def load_image(
             numpy array, uint8, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
         max_pixels: Limit for width × height, checked on the header before pixels are decoded.
         keep_alpha: Whether to return RGBA (opaque where the image has no alpha).
+        keep_profile: Whether the colour profile of an RGB or RGBA image stays with it, in
+            ``info``, from where `save_png` writes it: for a picture that is given back.
         background: Colour, RGB, that shows through where the image is transparent.
 
     Returns:
-        A new image of mode RGB, or RGBA if `keep_alpha`, without metadata. 16-bit grey is scaled
-        from [0, 65535].
+        A new image of mode RGB, or RGBA if `keep_alpha`, without other metadata. 16-bit grey is
+        scaled from [0, 65535].
 
     Raises:
         ImageError: If the file is missing, unreadable, no image of a known format, truncated,
@@ -68,9 +71,9 @@ def load_image(
     if isinstance(source, np.ndarray):
         source = _from_array(source)
     if isinstance(source, Image.Image):
-        return _decode(source, "<PIL image>", max_pixels, keep_alpha, background)
+        return _decode(source, "<PIL image>", max_pixels, keep_alpha, keep_profile, background)
     with _opened(source) as opened:
-        return _decode(opened, _name(source), max_pixels, keep_alpha, background)
+        return _decode(opened, _name(source), max_pixels, keep_alpha, keep_profile, background)
 
 
 def check_image(
@@ -128,6 +131,7 @@ def _decode(
     name: str,
     max_pixels: int,
     keep_alpha: bool,
+    keep_profile: bool,
     background: tuple[int, int, int],
 ) -> Image.Image:
     """Limits, then pixels, then orientation, depth, alpha; arguments as for `load_image`."""
@@ -135,9 +139,12 @@ def _decode(
     try:
         image.load()
         # A broken EXIF block makes Pillow raise almost anything, as broken pixels do.
+        # A profile of grey or CMYK says nothing of the RGB that is made of them.
+        profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA") else None
         image = ImageOps.exif_transpose(image)
         image = _to_eight_bits(image, name, keep_alpha, background)
-        image.info = {}  # a photograph's place and camera must not travel on into results
+        # A photograph's place and camera must not travel on into results.
+        image.info = {"icc_profile": profile} if keep_profile and profile else {}
         return image
     except ImageError:
         raise

@@ -8,11 +8,19 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from instruct_imagen.cli.arguments import check_file, is_number, positive, seed
+from instruct_imagen.cli.arguments import check_file, is_number, positive, seed, share
 from instruct_imagen.cli.errors import UsageError
-from instruct_imagen.instruction import ROLES, Instruction, InstructionError, Reference
+from instruct_imagen.editing import SEAM, THRESHOLD
+from instruct_imagen.instruction import (
+    ROLES,
+    Instruction,
+    InstructionError,
+    Reference,
+    markers_in,
+)
 
 if TYPE_CHECKING:
+    from instruct_imagen.cascade import Cascade
     from instruct_imagen.pipeline import InstructImagenPipeline
 
 MAX_STEPS = 1000
@@ -20,12 +28,24 @@ MAX_STEPS = 1000
 MAX_COUNT = 1000
 BATCH = 16
 """Images that are drawn at once."""
+UPSCALER_STEPS = 8
+PACKAGED, NONE = "upscaler", "none"
+MOST_SEAM = 0.5
+
+# As training has them (data/tasks/templates/masked_edit.txt, instruction_edit.txt).
+_EDITED = {"source": "source image", "mask": "mask"}
+_WHERE = (" in [ref#1].", " in [ref#1], inside the mask [ref#2].")
 
 EXAMPLES = """examples:
   instruct-imagen generate "A fox on a green background."
   instruct-imagen generate "Draw the [ref#1] dog in the style of [ref#2]: a dog on a beach." \\
       --ref "dog=dog.png" --ref "style image=style.png" --role 1=subject --role 2=style
   instruct-imagen generate --instruction instruction.json --count 4 --out out/dog.png
+  instruct-imagen generate "Remove the dog." --source photo.png --mask mask.png
+  instruct-imagen generate "Replace the dog in [ref#1] with [ref#2]." --source photo.png \\
+      --ref "cat=cat.png"
+An edit has --source as [ref#1] and --mask, where there is one, as [ref#2]; a TEXT without markers
+gets them. The result has the size of --source, and every pixel that is black in --mask is kept.
 Two pictures of one subject share a marker: --ref "1:dog=front.png" --ref "1:dog=side.png"
 """
 
@@ -36,8 +56,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         "generate",
         help="make images from an instruction",
         description=(
-            "Makes images from a text with [ref#k] markers and the references they name. They are "
-            "as large as the model draws: 32 pixels with starter."
+            "Makes images from a text with [ref#k] markers and the references they name, or edits "
+            "a picture of your own. What is made is as large as the upscaler makes it, or without "
+            "one as the model draws: 32 pixels with starter."
         ),
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -58,11 +79,32 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="K=ROLE",
         help=f"what [ref#K] is for, as a note (words and image decide): {', '.join(ROLES)}",
     )
+    own.add_argument("--source", metavar="FILE", help="a picture to edit: [ref#1]")
+    own.add_argument(
+        "--mask", metavar="FILE", help="what of it may change, in white; of the same size: [ref#2]"
+    )
+    own.add_argument(
+        "--threshold",
+        type=share,
+        help=f"without --mask: smallest difference that is kept, 0 to 1 ({THRESHOLD:g})",
+    )
+    own.add_argument(
+        "--seam",
+        type=share,
+        help=f"of an edit: where old and new mix, share of the square that is drawn ({SEAM:g})",
+    )
     own.add_argument("--model", default="starter", help="a saved pipeline's folder (starter)")
+    own.add_argument(
+        "--upscaler",
+        help="a saved upscaler's folder, or none (that of --model starter, else none)",
+    )
+    own.add_argument(
+        "--upscaler-steps", type=positive, help=f"its sampling steps ({UPSCALER_STEPS})"
+    )
     own.add_argument(
         "--seed", type=seed, default=0, help="of the first image; the next has seed + 1 (0)"
     )
-    own.add_argument("--steps", type=positive, default=25, help="sampling steps (25)")
+    own.add_argument("--steps", type=positive, default=25, help="sampling steps of the model (25)")
     own.add_argument("--guidance", type=float, default=3.0, help="guidance weight, 1 is none (3)")
     own.add_argument(
         "--guidance-kind",
@@ -100,22 +142,46 @@ def run(chosen: argparse.Namespace) -> None:
     instruction = read_instruction(chosen)
     with warnings.catch_warnings(action="ignore"):  # the pipeline checks, and warns, again
         instruction.check(strict=chosen.strict)
-    pipeline = load_pipeline(chosen.model)
-    pipeline.set_progress_bar_config(disable=None)  # none where no terminal shows it
+    cascade = load_cascade(chosen.model, chosen.upscaler)
+    options = _edit_options(chosen, instruction)
+    if chosen.upscaler_steps is not None:
+        if cascade.upscaler is None:
+            raise UsageError("--upscaler-steps needs an upscaler: name one with --upscaler")
+        options["upscaler_steps"] = chosen.upscaler_steps
+    cascade.set_progress_bar_config(disable=None)  # none where no terminal shows it
     for start in range(0, chosen.count, BATCH):
         numbers = range(start, min(start + BATCH, chosen.count))
-        output = pipeline(
+        output = cascade(
             [instruction] * len(numbers),
             num_inference_steps=chosen.steps,
             guidance_scale=chosen.guidance,
             guidance=chosen.guidance_kind,
             generator=[torch.Generator().manual_seed(chosen.seed + n) for n in numbers],
+            **options,
         )
         chosen.out.parent.mkdir(parents=True, exist_ok=True)
         for number, image in zip(numbers, output.images, strict=True):
             path = _numbered(chosen.out, number, chosen.count)
             save_png(path, image)
             print(path)
+
+
+def _edit_options(chosen: argparse.Namespace, instruction: Instruction) -> dict[str, float]:
+    """What the arguments say of edits.
+
+    Raises:
+        UsageError: Nothing is edited, or a mask already says what may change.
+    """
+    found = {name: getattr(chosen, name) for name in ("threshold", "seam")}
+    given = {name: value for name, value in found.items() if value is not None}
+    roles = {reference.role for reference in instruction.references}
+    if given and "source" not in roles:
+        raise UsageError(f"--{next(iter(given))} is for edits: name a picture with --source")
+    if "threshold" in given and "mask" in roles:
+        raise UsageError("--threshold is for edits without a mask: the mask says what may change")
+    if given.get("seam", 0) > MOST_SEAM:
+        raise UsageError(f"--seam must be at most {MOST_SEAM:g}, not {given['seam']:g}")
+    return given
 
 
 def _numbered(out: Path, number: int, count: int) -> Path:
@@ -139,22 +205,64 @@ def load_pipeline(model: str) -> InstructImagenPipeline:
     return InstructImagenPipeline.from_pretrained(saved_pipeline(model))
 
 
+def load_cascade(model: str, upscaler: str | None) -> Cascade:
+    """Both stages by name or folder.
+
+    Args:
+        model: The base model.
+        upscaler: What enlarges its pictures; ``none`` for nothing, None for the packaged one where
+            the base model is.
+
+    Raises:
+        ModelError: There is no such model.
+    """
+    from instruct_imagen.cascade import Cascade
+    from instruct_imagen.pipeline import local_model, saved_pipeline
+
+    if upscaler is None:
+        own = local_model(model) == local_model("starter")
+        upscaler = PACKAGED if own and local_model(PACKAGED) else NONE
+    base = load_pipeline(model)
+    if upscaler == NONE:
+        return Cascade(base)
+    from instruct_imagen.super_resolution import SuperResolutionPipeline
+
+    folder = saved_pipeline(upscaler, "SuperResolutionPipeline")
+    return Cascade(base, SuperResolutionPipeline.from_pretrained(folder))
+
+
 def read_instruction(chosen: argparse.Namespace) -> Instruction:
     """The instruction that the arguments describe."""
     if (chosen.text is None) == (chosen.instruction is None):
         raise UsageError("give either TEXT or --instruction FILE (see generate --help)")
     if chosen.instruction is not None:
-        if chosen.ref or chosen.role:
-            raise UsageError("--ref and --role belong to TEXT: put them into the JSON file")
+        if chosen.ref or chosen.role or chosen.source or chosen.mask:
+            raise UsageError(
+                "--ref, --role, --source and --mask belong to TEXT: put them into the JSON file"
+            )
         return Instruction.from_json(chosen.instruction)
+    if chosen.mask and not chosen.source:
+        raise UsageError("--mask says what may change of a picture: name it with --source")
+    edited = [
+        Reference(marker, file, text, role)
+        for marker, (role, text) in enumerate(_EDITED.items(), start=1)
+        if (file := getattr(chosen, role))
+    ]
+    text = chosen.text
+    if edited and not markers_in(text):
+        text = text.rstrip().rstrip(".") + _WHERE[len(edited) - 1]
     roles = _roles(chosen.role)
     unused = set(roles)
     references = []
-    for number, given in enumerate(chosen.ref, start=1):
+    for number, given in enumerate(chosen.ref, start=len(edited) + 1):
         found = re.fullmatch(r"(?:([0-9]{1,9}):)?([^=]+)=(.+)", given)
         if not found:
             raise UsageError(f"--ref '{given}' must be TEXT=FILE, e.g. --ref 'dog=dog.png'")
         marker = int(found[1] or number)
+        if marker <= len(edited):
+            raise UsageError(
+                f"--ref '{given}': [ref#{marker}] is {'the mask' if marker == 2 else '--source'}"
+            )
         try:
             reference = Reference(marker, found[3], found[2].strip(), roles.get(marker))
         except InstructionError as error:
@@ -163,7 +271,7 @@ def read_instruction(chosen: argparse.Namespace) -> Instruction:
         unused.discard(marker)
     if unused:
         raise UsageError(f"--role names [ref#{min(unused)}], which no --ref gives")
-    return Instruction(chosen.text, tuple(references))
+    return Instruction(text, (*edited, *references))
 
 
 def _roles(given: list[str]) -> dict[int, str]:

@@ -1,0 +1,189 @@
+"""`Cascade`: instruction → base model → upscaler → image; and a user's picture, edited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from instruct_imagen.editing import SEAM, THRESHOLD, Edit, finished, read_edit
+from instruct_imagen.instruction import Instruction, Reference
+from instruct_imagen.pipeline import (
+    UPSCALER,
+    InstructImagenOutput,
+    InstructImagenPipeline,
+    StepCallback,
+    as_generators,
+    as_instructions,
+    saved_pipeline,
+)
+from instruct_imagen.super_resolution import SuperResolutionPipeline
+
+
+class Cascade:
+    """A base model and, behind it, an upscaler that sees the references again ([Hu24] §3.1).
+
+    It is called like `InstructImagenPipeline` and draws pictures of the upscaler's size. An
+    instruction that has a reference of role ``source`` is an edit: the models see a square of that
+    picture, and what comes back is the picture itself, at its own size, with what changed. A
+    reference of role ``mask`` beside it says where: outside of it every pixel stays.
+
+    Args:
+        base: Draws.
+        upscaler: Enlarges; None leaves pictures as the base model draws them.
+    """
+
+    def __init__(
+        self, base: InstructImagenPipeline, upscaler: SuperResolutionPipeline | None = None
+    ) -> None:
+        self.base = base
+        self.upscaler = upscaler
+
+    @classmethod
+    def from_pretrained(
+        cls, base: str | Path = "starter", upscaler: str | Path = "", **options: Any
+    ) -> Cascade:
+        """From saved pipelines, by folder or packaged name; no upscaler if it is not named.
+
+        Args:
+            base: Of the base model.
+            upscaler: Of the upscaler.
+            **options: Of diffusers' `from_pretrained`, for both.
+
+        Raises:
+            ModelError: There is no such pipeline, or it is of the other kind.
+        """
+        drawing = InstructImagenPipeline.from_pretrained(saved_pipeline(base), **options)
+        if not upscaler:
+            return cls(drawing)
+        folder = saved_pipeline(upscaler, UPSCALER)
+        return cls(drawing, SuperResolutionPipeline.from_pretrained(folder, **options))
+
+    @property
+    def size(self) -> int:
+        """Side of the pictures that it draws, in pixels."""
+        return self.base.size if self.upscaler is None else self.upscaler.size
+
+    @property
+    def instruction(self) -> bool:
+        """Whether the base model follows instructions; see `InstructImagenPipeline`."""
+        return self.base.instruction
+
+    def set_progress_bar_config(self, **config: Any) -> None:
+        """As diffusers' pipelines have it, for both stages."""
+        self.base.set_progress_bar_config(**config)
+        if self.upscaler is not None:
+            self.upscaler.set_progress_bar_config(**config)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        instruction: Instruction | Sequence[Instruction],
+        *,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 3.0,
+        guidance: str = "constant",
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        upscaler_steps: int = 8,
+        upscaler_guidance: float = 1.0,
+        noise_level: float | None = None,
+        threshold: float = THRESHOLD,
+        seam: float = SEAM,
+        callback_on_step_end: StepCallback | None = None,
+    ) -> InstructImagenOutput:
+        """One picture for each instruction, PIL images.
+
+        Args:
+            instruction: One, or several that are computed as one batch.
+            num_inference_steps: Of the base model.
+            guidance_scale: Of the base model; 1 is none.
+            guidance: See `InstructImagenPipeline`.
+            generator: One for all, or one for each; both stages draw from it.
+            upscaler_steps: Sampling steps of the upscaler.
+            upscaler_guidance: Its guidance weight; 1 is none.
+            noise_level: See `SuperResolutionPipeline`.
+            threshold: Of edits without a mask: what differs by less than this share of a channel's
+                range is restored, and 0 restores nothing; see `editing.changed`.
+            seam: Of edits: share of the frame's side over which old and new mix, inside the mask.
+            callback_on_step_end: See `InstructImagenPipeline`; called by both stages.
+
+        Raises:
+            InstructionError: An instruction that a model cannot follow.
+            ImageError: A picture or mask that cannot be used.
+            ValueError: See `InstructImagenPipeline`.
+        """
+        if not 0 <= threshold <= 1 or not 0 <= seam <= 0.5:
+            raise ValueError(
+                f"threshold={threshold} must lie in 0 to 1 and seam={seam} in 0 to 0.5"
+            )
+        instructions = as_instructions(instruction)
+        edits = [edit_of(one, self.size) for one in instructions]
+        shown = [framed(one, edit) for one, edit in zip(instructions, edits, strict=True)]
+        rows = as_generators(generator, len(instructions))
+        drawn = self.base(
+            shown,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            guidance=guidance,
+            generator=rows,
+            callback_on_step_end=callback_on_step_end,
+        ).images
+        if self.upscaler is not None:
+            drawn = self.upscaler(
+                shown,
+                drawn,
+                num_inference_steps=upscaler_steps,
+                guidance_scale=upscaler_guidance,
+                noise_level=noise_level,
+                generator=rows,
+                callback_on_step_end=callback_on_step_end,
+            ).images
+        return InstructImagenOutput(
+            images=[
+                image if edit is None else finished(edit, image, threshold=threshold, seam=seam)
+                for edit, image in zip(edits, drawn, strict=True)
+            ]
+        )
+
+
+def edit_of(instruction: Instruction, size: int) -> Edit | None:
+    """What an instruction wants edited; None where it has no reference of role ``source``.
+
+    Args:
+        instruction: Its first ``source`` is edited, where its first ``mask`` is white.
+        size: Side of what the models draw, in pixels.
+
+    Raises:
+        ImageError: The picture or the mask cannot be used.
+    """
+    source = _first(instruction, "source")
+    if source is None:
+        return None
+    mask = _first(instruction, "mask")
+    return read_edit(source.image, None if mask is None else mask.image, size)
+
+
+def framed(instruction: Instruction, edit: Edit | None) -> Instruction:
+    """The instruction as models see it: of the picture to be edited, and its mask, a square."""
+    if edit is None:
+        return instruction
+    source, mask = _first(instruction, "source"), _first(instruction, "mask")
+    return replace(
+        instruction,
+        references=tuple(
+            replace(one, image=np.asarray(edit.shown))
+            if one is source
+            else replace(one, image=np.asarray(edit.shown_mask))
+            if one is mask
+            else one
+            for one in instruction.references
+        ),
+    )
+
+
+def _first(instruction: Instruction, role: str) -> Reference | None:
+    return next((one for one in instruction.references if one.role == role), None)
