@@ -67,6 +67,8 @@ BASES = {
 }
 # What the others change, and the test that sees it.
 ELSEWHERE = {
+    "draft": "test_drafts_are_what_a_base_model_makes_of_the_true_picture",
+    "draft_share": "test_drafts_are_what_a_base_model_makes_of_the_true_picture",
     "name": "test_a_run_leaves_checkpoint_sheet_config_and_a_usable_pipeline",
     "parallel": "test_a_run_with_each_optimizer",
     "workers": "test_a_run_killed_at_twenty_moments_equals_the_one_that_was_not",

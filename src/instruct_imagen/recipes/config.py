@@ -47,6 +47,10 @@ class TrainConfig:
         low_size: Trains an upscaler of images of so many pixels; 0 trains a base model.
         low_noise: Noise on an upscaler's input, drawn evenly up to this share of the noise levels,
             which the network is told (noise conditioning augmentation).
+        draft: A saved base model (a folder, or ``starter``) that draws some of the pictures that an
+            upscaler learns to enlarge, on from the true ones with noise; empty for true ones alone.
+            See `training.drafts`.
+        draft_share: Of the examples.
         space_to_depth: See `InstructUNet`.
         channels: Width of each level of the U-Net.
         layers: Blocks a level.
@@ -135,6 +139,8 @@ class TrainConfig:
     size: int
     low_size: int = 0
     low_noise: float = 0.4
+    draft: str = ""
+    draft_share: float = 0.3
     space_to_depth: int
     channels: tuple[int, ...]
     layers: int
@@ -217,7 +223,7 @@ _LOWEST = {
     "lora": 0,
 }  # fmt: skip
 _ABOVE_ZERO = ("learning_rate", "gradient_clip", "timestep_shift")
-_SHARES = ("drop_both", "drop_context", "low_noise", "places", "turned", "tinted")
+_SHARES = ("drop_both", "drop_context", "low_noise", "draft_share", "places", "turned", "tinted")
 
 
 def _problems(config: TrainConfig) -> Iterator[str]:
@@ -291,6 +297,13 @@ def _problems(config: TrainConfig) -> Iterator[str]:
     usual = TrainConfig.__dataclass_fields__["low_noise"].default
     if not config.low_size and config.low_noise != usual:
         yield f"low_noise={config.low_noise} is used by upscalers alone: set low_size, or leave it"
+    if config.draft and not config.low_size:
+        yield f"draft={config.draft} is used by upscalers alone: set low_size, or leave it out"
+    usual = TrainConfig.__dataclass_fields__["draft_share"].default
+    if not config.draft and config.draft_share != usual:
+        yield f"draft_share={config.draft_share} needs a base model: set draft, e.g. draft=starter"
+    if config.draft and not config.draft_share:
+        yield "draft_share=0 draws nothing: leave out draft, or give a share above 0"
     names = [stage.name for stage in config.stages]
     if len(set(names)) < len(names):
         yield f"stages {', '.join(names)} must have different names"

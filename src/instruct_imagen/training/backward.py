@@ -14,10 +14,13 @@ from instruct_imagen.data.batch import Batch, make_batch
 from instruct_imagen.data.example import Example
 from instruct_imagen.diffusion.objective import ConditionDrop
 from instruct_imagen.recipes.config import TrainConfig
+from instruct_imagen.training.drafts import Drafts
 from instruct_imagen.training.draws import Draws, draw
 from instruct_imagen.training.packed_world import World
 from instruct_imagen.training.processes import Processes
 from instruct_imagen.training.step import Encoded, TrainingStep, encode_batch, step_work
+
+_DRAFTS = 5  # of a step's draws
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +92,11 @@ class Backward:
         self.world = world
         self.step_here = step
         self.processes = processes
+        self.drafts: Drafts | None = None
+        if config.draft:
+            self.drafts = Drafts(
+                config.draft, config.draft_share, config.low_size, world.encoder, processes.device
+            )
         self.render_s = self.text_s = self.work = 0.0
 
     def begin(self, examples: Sequence[Example], drop: ConditionDrop, share: range) -> Begun:
@@ -155,10 +163,25 @@ class Backward:
                 self.step_here.model, encoded, draws, lora=config.lora
             )
         with self._precision():
+            if self.drafts is not None:
+                encoded = self.drafts(encoded, self._draft_draws(rows, key))
             losses = module(encoded, draws)
         # Processes take the mean of their gradients, partial batches add up.
         (losses.sum() * (self.processes.count / config.batch_size)).backward()
         return Part(batch=prepared.batch, draws=draws, losses=losses.detach())
+
+    def _draft_draws(self, rows: range, key: tuple[int, ...]) -> Draws:
+        """One draw for each example; its level decides whether it is a draft."""
+        config = self.config
+        return draw(
+            *key,
+            _DRAFTS,
+            rows=rows,
+            total=config.batch_size // config.noises,
+            shape=(3, config.low_size, config.low_size),
+            shift=1.0,
+            device=self.processes.device,
+        )
 
     def _precision(self) -> AbstractContextManager[object]:
         if self.config.precision == "bf16":

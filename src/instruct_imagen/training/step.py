@@ -38,11 +38,14 @@ class Encoded:
         images: (B, 3, H, W) float32 in [-1, 1].
         text: States of the B payload texts.
         references: The packed references.
+        small: (B, 3, low, low) float32 in [-1, 1], what an upscaler enlarges; None for the images
+            themselves, shrunk.
     """
 
     images: Tensor
     text: TextStates
     references: ReferenceBatch
+    small: Tensor | None = None
 
 
 def encode_batch(
@@ -98,7 +101,7 @@ class TrainingStep(nn.Module):
         noise = draws.noise.contiguous(memory_format=torch.channels_last)
         noised = add_noise(self.scheduler, images, noise, draws.timesteps)
         context = self.model.encode_context(encoded.references, tuple(images.shape[-2:]))
-        low = self._low(images, draws)
+        low = self._low(encoded, images, draws)
         predicted = self.model(
             noised.sample,
             noised.timesteps,
@@ -116,12 +119,16 @@ class TrainingStep(nn.Module):
             losses = losses + 0.0 * sum(weight.sum() for weight in self.model.reference_weights())
         return losses
 
-    def _low(self, images: Tensor, draws: Draws) -> LowResolution | None:
+    def _low(self, encoded: Encoded, images: Tensor, draws: Draws) -> LowResolution | None:
         """What an upscaler sees of the true images besides: small, enlarged again, and noised."""
         if not isinstance(self.model, SuperResolutionUNet):
             return None
         assert draws.low is not None  # drawn for every upscaler
-        blurred = enlarged(shrunk(images, self.model.low_size), images.shape[-1])
+        if encoded.small is None:
+            small = shrunk(images, self.model.low_size)
+        else:
+            small = encoded.small.repeat_interleave(len(images) // len(encoded.small), dim=0)
+        blurred = enlarged(small, images.shape[-1])
         noise = draws.low.noise.contiguous(memory_format=torch.channels_last)
         noised = add_noise(self.scheduler, blurred, noise, draws.low.timesteps)
         return LowResolution(images=noised.sample, levels=noised.timesteps)
