@@ -25,6 +25,13 @@ def test_the_papers_network_has_about_its_parameters():
     assert own == pytest.approx(2.76e9, rel=0.05)
 
 
+def test_the_papers_upscaler_has_about_its_parameters():
+    """[Hu24] Table 5: 581M, which see no references."""
+    own, without = parameters("paper_upscaler")
+    assert without == pytest.approx(581e6, rel=0.05)
+    assert own < 1.1 * without
+
+
 def test_the_small_network_can_be_shipped():
     assert 30e6 < parameters("small")[0] < 32e6
 

@@ -40,6 +40,8 @@ def test_settings_are_read_by_their_type():
         ("channels=16", "two widths or more"),
         ("channels=10,20", "multiples of 16"),
         ("head_dim=40", "of head_dim=40"),
+        ("level_layers=1,2,3", "must be 2 numbers, one for each width"),
+        ("level_layers=1,0", "must be 1 or more"),
         ("size=30", "multiple of 4"),
         ("low_size=32", "low_size=32 must be a half, a third"),
         ("low_size=12", "low_size=12 must be a half, a third"),

@@ -29,6 +29,7 @@ CHANGED = {
     "space_to_depth": "space_to_depth=1",
     "channels": "channels=16,48",
     "layers": "layers=2",
+    "level_layers": "level_layers=1,2",
     "head_dim": "head_dim=8",
     "attention_levels": "attention_levels=2",
     "blocks": "blocks=added_kv",

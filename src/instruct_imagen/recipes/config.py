@@ -54,6 +54,7 @@ class TrainConfig:
         space_to_depth: See `InstructUNet`.
         channels: Width of each level of the U-Net.
         layers: Blocks a level.
+        level_layers: Blocks of each level, the finest first; empty for `layers` everywhere.
         head_dim: Width of an attention head.
         attention_levels: How many levels attend to text and context, the coarsest ones.
         blocks: ``transformer`` attends to the image itself, to text and context one after the other
@@ -144,6 +145,7 @@ class TrainConfig:
     space_to_depth: int
     channels: tuple[int, ...]
     layers: int
+    level_layers: tuple[int, ...] = ()
     head_dim: int
     attention_levels: int = 1
     blocks: Literal["transformer", "added_kv"] = "transformer"
@@ -280,6 +282,13 @@ def _problems(config: TrainConfig) -> Iterator[str]:
                 f"channels={config.channels} must be multiples of {NORM_GROUPS} "
                 f"and of head_dim={config.head_dim}"
             )
+    if config.level_layers and len(config.level_layers) != len(config.channels):
+        yield (
+            f"level_layers={config.level_layers} must be {len(config.channels)} numbers, one for "
+            "each width of channels"
+        )
+    if any(number < 1 for number in config.level_layers):
+        yield f"level_layers={config.level_layers} must be 1 or more"
     if config.attention_levels > len(config.channels):
         yield f"attention_levels={config.attention_levels} must be at most {len(config.channels)}"
     if config.world and config.text_encoder != "starter":

@@ -60,7 +60,7 @@ def _unet_config(config: TrainConfig) -> dict[str, Any]:
         "in_channels": 2 * pixels if config.low_size else pixels,
         "out_channels": pixels,
         "block_out_channels": config.channels,
-        "layers_per_block": config.layers,
+        "layers_per_block": config.level_layers or config.layers,
         "cross_attention_dim": config.text_dim,
         "norm_num_groups": NORM_GROUPS,
         **({"class_embed_type": "timestep"} if config.low_size else {}),
