@@ -10,7 +10,12 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-from instruct_imagen.diffusion.objective import TIMESTEPS, training_scheduler, v_of_residual
+from instruct_imagen.diffusion.objective import (
+    TIMESTEPS,
+    clean_of_residual,
+    training_scheduler,
+    v_of_clean,
+)
 from instruct_imagen.images import to_pil, to_tensor
 from instruct_imagen.instruction import Instruction
 from instruct_imagen.model.super_resolution import LowResolution, SuperResolutionUNet, enlarged
@@ -164,8 +169,8 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         if not self.unet.residual:
             return predicted
         low: LowResolution = named["low"]
-        v = v_of_residual(self.scheduler, predicted, sample, step, low.images, low.levels)
-        return v.to(sample.dtype)
+        clean = clean_of_residual(self.scheduler, predicted, low.images, low.levels)
+        return v_of_clean(self.scheduler, clean, sample, step).to(sample.dtype)
 
     def _references(self, instructions: Sequence[Instruction]) -> ReferenceBatch:
         found = super()._references(instructions)

@@ -4,14 +4,18 @@ import pytest
 import torch
 
 from instruct_imagen.diffusion.objective import (
+    LEAST_SIGMA,
     RESIDUAL_STD,
     TIMESTEPS,
     add_noise,
+    clean_loss,
+    clean_of_residual,
     draw_condition_drop,
     draw_timesteps,
+    per_sample_loss,
     sampling_scheduler,
     training_scheduler,
-    v_of_residual,
+    v_of_clean,
 )
 
 
@@ -61,32 +65,29 @@ def test_the_two_drops_are_independent_and_per_sample():
         draw_condition_drop(4, torch.Generator(), drop_context=1.5)
 
 
-@pytest.mark.parametrize(("step", "level"), [(30, 0), (400, 200), (900, 50)])
-def test_an_upscalers_first_answer_is_the_best_one_and_its_error_of_known_size(step, level):
-    """Where pictures differ by Gaussian noise from the small one, no linear answer is better."""
+def test_an_upscaler_says_what_the_small_picture_lacks():
     scheduler, generator = training_scheduler(), torch.Generator().manual_seed(0)
-    shape = (1, 1, 400, 400)
+    images, low, noise = (torch.randn(4, 3, 8, 8, generator=generator) for _ in range(3))
+    steps, levels = torch.tensor([150, 400, 800, 999]), torch.tensor([0, 100, 300, 400])
+    noised = add_noise(scheduler, images, noise, steps)
+    kept = scheduler.alphas_cumprod[levels].sqrt()[:, None, None, None]
+    silent = clean_of_residual(scheduler, torch.zeros_like(images), low, levels)
+    torch.testing.assert_close(silent, kept * low)
+    right = (images - kept * low) / RESIDUAL_STD
+    clean = clean_of_residual(scheduler, right, low, levels)
+    v = v_of_clean(scheduler, clean, noised.sample, steps)
+    torch.testing.assert_close(v, noised.target, rtol=1e-3, atol=1e-3)
+    assert clean_loss(scheduler, clean, images, steps).max() < 1e-6
 
-    def normal() -> torch.Tensor:
-        return torch.randn(shape, generator=generator)
 
-    small = normal()
-    kept = float(scheduler.alphas_cumprod[level])
-    variance = RESIDUAL_STD**2 + 1 - kept
-    images = kept**0.5 * small + variance**0.5 * normal()
-    noised = add_noise(scheduler, images, normal(), torch.tensor([step]))
-
-    def answer(output: torch.Tensor) -> torch.Tensor:
-        steps, levels = torch.tensor([step]), torch.tensor([level])
-        return v_of_residual(scheduler, output, noised.sample, steps, small, levels)
-
-    silent = answer(torch.zeros(shape))
-    missing = noised.target - silent
-    alpha = float(scheduler.alphas_cumprod[step])
-    size = variance / (alpha * variance + 1 - alpha)
-    assert float(missing.square().mean()) == pytest.approx(size, rel=0.02)
-    for known in (small, noised.sample):
-        correlation = torch.corrcoef(torch.stack([missing.flatten(), known.flatten()]))[0, 1]
-        assert abs(float(correlation)) < 0.01
-    # What the network says is in units of that error.
-    torch.testing.assert_close(answer(missing / size**0.5), noised.target, rtol=1e-4, atol=1e-4)
+def test_its_loss_is_that_of_v_but_where_noise_is_low():
+    scheduler, generator = training_scheduler(), torch.Generator().manual_seed(0)
+    images, other, noise = (torch.randn(4, 3, 8, 8, generator=generator) for _ in range(3))
+    steps = torch.tensor([20, 200, 600, 999])
+    noised = add_noise(scheduler, images, noise, steps)
+    usual = per_sample_loss(v_of_clean(scheduler, other, noised.sample, steps), noised.target)
+    found = RESIDUAL_STD**2 * clean_loss(scheduler, other, images, steps)
+    torch.testing.assert_close(found[1:], usual[1:], rtol=1e-3, atol=1e-3)
+    sigma = (1 - scheduler.alphas_cumprod[20]).sqrt()
+    assert sigma < LEAST_SIGMA
+    assert float(found[0]) == pytest.approx(float(usual[0] * (sigma / LEAST_SIGMA) ** 2), rel=1e-3)

@@ -98,5 +98,5 @@ def test_settings_that_do_nothing_are_refused(tmp_path, settings, words):
 
 
 def test_a_base_model_of_another_size_is_refused(tmp_path):
-    with pytest.raises(RecipeError, match="draws 32 pixels .* enlarges 16"):
+    with pytest.raises(RecipeError, match=r"draws 32 pixels .* enlarges 16"):
         Trainer(small(tmp_path, "low_size=16", "draft=starter"))

@@ -111,44 +111,65 @@ From a quarter of the side it is 0.12 over all pixels of 64 pictures of the worl
 those where it is more than 0.02."""
 
 
-def v_of_residual(
-    scheduler: SchedulerMixin,
-    output: Tensor,
-    sample: Tensor,
-    steps: Tensor,
-    low: Tensor,
-    levels: Tensor,
-) -> Tensor:
-    """An upscaler's v from what its network says beyond the small picture.
+LEAST_SIGMA = 0.25
+"""Noise below which errors of an upscaler weigh no more: eight steps of sampling end above it."""
 
-    The enlarged picture is a first answer. If the true one differs from it by Gaussian noise, v has
-    a closed form and an error of known size; the network gives the error in units of that size, as
-    Karras et al. 2022, §5, do with the noisy picture itself. So a silent network already draws
-    around the enlarged picture, and a network learns nothing but what is missing.
+
+def clean_of_residual(
+    scheduler: SchedulerMixin, output: Tensor, low: Tensor, levels: Tensor
+) -> Tensor:
+    """An upscaler's picture, from what its network says beyond the small one.
+
+    The network says what the enlarged picture lacks, of which noise is no part: a cell of folded
+    pixels has more of them than the network has channels, and could not carry their noise to the
+    output, as predicting v asks for (Li and He 2025, §3, on patches; docs/log.md).
 
     Args:
         scheduler: Its ``alphas_cumprod`` define the noise.
         output: (B, C, H, W) of the network, of about unit variance.
-        sample: (B, C, H, W) noisy images.
-        steps: (B,) or scalar int64, how noisy they are.
         low: (B, C, H, W) the enlarged pictures, noised.
         levels: (B,) int64, how much.
 
     Returns:
         (B, C, H, W) float32.
     """
+    kept, _ = _factors(scheduler, levels, low)
+    return kept * low.float() + RESIDUAL_STD * output.float()
 
-    def factors(of: Tensor) -> tuple[Tensor, Tensor]:
-        kept = scheduler.alphas_cumprod.to(sample.device)[of.reshape(-1, 1, 1, 1)].float()
-        return kept.sqrt(), (1 - kept).sqrt()
 
-    (alpha, sigma), (kept, noise) = factors(steps), factors(levels)
-    first = kept * low.float()
-    variance = RESIDUAL_STD**2 + noise.square()
-    total = alpha.square() * variance + sigma.square()
-    beyond = sample.float() - alpha * first
-    known = alpha * sigma * (1 - variance) / total * beyond - sigma * first
-    return known + (variance / total).sqrt() * output.float()
+def v_of_clean(scheduler: SchedulerMixin, clean: Tensor, sample: Tensor, steps: Tensor) -> Tensor:
+    """The v of a picture that is said to be the clean one of a noisy `sample`.
+
+    Args:
+        scheduler: See `clean_of_residual`.
+        clean: (B, C, H, W).
+        sample: (B, C, H, W).
+        steps: (B,) or scalar int64, how noisy it is.
+
+    Returns:
+        (B, C, H, W) float32.
+    """
+    alpha, sigma = _factors(scheduler, steps, sample)
+    return (alpha * sample.float() - clean.float()) / sigma
+
+
+def clean_loss(scheduler: SchedulerMixin, clean: Tensor, images: Tensor, steps: Tensor) -> Tensor:
+    """The v loss of clean pictures, bounded where noise is low, in units of `RESIDUAL_STD`: (B,).
+
+    Args:
+        scheduler: See `clean_of_residual`.
+        clean: (B, C, H, W) as predicted.
+        images: (B, C, H, W), the true ones.
+        steps: (B,) int64.
+    """
+    _, sigma = _factors(scheduler, steps, images)
+    return per_sample_loss(clean, images) / (RESIDUAL_STD * sigma.flatten().clamp(LEAST_SIGMA)) ** 2
+
+
+def _factors(scheduler: SchedulerMixin, steps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares of picture and noise at some levels, to be multiplied with pictures."""
+    kept = scheduler.alphas_cumprod.to(like.device)[steps.reshape(-1, 1, 1, 1)].float()
+    return kept.sqrt(), (1 - kept).sqrt()
 
 
 def draw_condition_drop(

@@ -75,7 +75,7 @@ class SuperResolutionUNet(InstructUNet):
         plain_attention: See `InstructUNet`.
         low_size: Side of what it enlarges.
         low_noise: The highest share of the noise levels that it knows on what it enlarges.
-        residual: Its output is what the small picture lacks (`diffusion.objective.v_of_residual`);
+        residual: Its output is what the small picture lacks (see `diffusion.objective`);
             False for v itself, or whatever an adapted backbone predicts.
 
     Raises:

@@ -12,9 +12,10 @@ from instruct_imagen.data.batch import Batch
 from instruct_imagen.devices import sent
 from instruct_imagen.diffusion.objective import (
     add_noise,
+    clean_loss,
+    clean_of_residual,
     per_sample_loss,
     training_scheduler,
-    v_of_residual,
 )
 from instruct_imagen.images import uint8_to_signed
 from instruct_imagen.model.super_resolution import (
@@ -86,7 +87,7 @@ class TrainingStep(nn.Module):
         self.scheduler = training_scheduler()
 
     def forward(self, encoded: Encoded, draws: Draws) -> Tensor:
-        """The v loss of [Hu24] A.2.2, sample by sample.
+        """The v loss of [Hu24] A.2.2, sample by sample; of an upscaler see `clean_loss`.
 
         Args:
             encoded: The batch of B examples.
@@ -110,10 +111,10 @@ class TrainingStep(nn.Module):
             **({} if low is None else {"low": low}),
         )
         if low is not None and self.model.residual:
-            predicted = v_of_residual(
-                self.scheduler, predicted, noised.sample, noised.timesteps, low.images, low.levels
-            )
-        losses = per_sample_loss(predicted, noised.target)
+            clean = clean_of_residual(self.scheduler, predicted, low.images, low.levels)
+            losses = clean_loss(self.scheduler, clean, images, noised.timesteps)
+        else:
+            losses = per_sample_loss(predicted, noised.target)
         if not encoded.references.slots:
             # Each weight gets a gradient at each step, in every process.
             losses = losses + 0.0 * sum(weight.sum() for weight in self.model.reference_weights())
