@@ -154,7 +154,9 @@ def v_of_clean(scheduler: SchedulerMixin, clean: Tensor, sample: Tensor, steps: 
 
 
 def clean_loss(scheduler: SchedulerMixin, clean: Tensor, images: Tensor, steps: Tensor) -> Tensor:
-    """The v loss of clean pictures, bounded where noise is low, in units of `RESIDUAL_STD`: (B,).
+    """The v loss of clean pictures, which grows no further below `LEAST_SIGMA`: (B,).
+
+    It is scaled such that there an error of `RESIDUAL_STD` is 1.
 
     Args:
         scheduler: See `clean_of_residual`.
@@ -163,7 +165,8 @@ def clean_loss(scheduler: SchedulerMixin, clean: Tensor, images: Tensor, steps: 
         steps: (B,) int64.
     """
     _, sigma = _factors(scheduler, steps, images)
-    return per_sample_loss(clean, images) / (RESIDUAL_STD * sigma.flatten().clamp(LEAST_SIGMA)) ** 2
+    weight = (LEAST_SIGMA / RESIDUAL_STD / sigma.flatten().clamp(LEAST_SIGMA)).square()
+    return weight * per_sample_loss(clean, images)
 
 
 def _factors(scheduler: SchedulerMixin, steps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
