@@ -144,7 +144,7 @@ def main() -> None:
     print(f"{images:,} images in {total:.0f} s, {images / total:.1f} images/s")
     from instruct_imagen.training.card import code_commit, machine_name
 
-    about = {"commit": code_commit(), "machine": machine_name(), "settings": chosen.settings}
+    about = {"commit": code_commit(), "machine": machine_name("cpu"), "settings": chosen.settings}
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
     chosen.json.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
 
