@@ -4,9 +4,11 @@ make: writes all photo stamps, clip art with keywords and emoji of all sets, whe
 not, as tars (Debian's tuxpaint-stamps-default and openclipart-svg; the emoji sets are installed
 with the project).
 build: runs `instruct-imagen clusters build` on them once a step, each in a process of its own, so
-that the system tells its time and its peak; seconds include a start of some seconds. Steps that are
-done are not done again, and their rows tell of a start alone: measure in a new folder. Prints a
-table and writes JSON.
+that the system tells its time and its peak. Then it calls each step once more, when nothing is
+left to do: what that takes is the start (imports, asking what is done), and is told beside the
+whole. It counts how many parts of a step were made in each row: where a step was done before, the
+row says that it is a start alone, and no speed is told. Prints a table and writes JSON, with the
+bytes of each step's folder and the rows of each domain, for extrapolate.py.
 """
 
 from __future__ import annotations
@@ -61,31 +63,65 @@ def build(
     command += held
     listed = [sys.executable, __file__, "steps", corpus, out, *held]
     for step in subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split():
-        before, start = os.times(), time.perf_counter()
-        child = subprocess.Popen(
-            [*command, *settings, "--until", step], stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        said = child.stdout.read().strip().splitlines()
-        _, status, used = os.wait4(child.pid, 0)
-        if status:
-            sys.exit(f"{step} ended with status {os.waitstatus_to_exitcode(status)}")
-        after = os.times()
+        before = manifests(out / step)
+        row = called([*command, *settings, "--until", step])
+        after = manifests(out / step)
+        start = called([*command, *settings, "--until", step])
         rows.append(
             {
                 "step": step,
-                "seconds": round(time.perf_counter() - start, 1),
-                "processor_seconds": round(
-                    after.children_user + after.children_system
-                    - before.children_user - before.children_system,
-                    1,
-                ),
-                "peak_mib": used.ru_maxrss // 1024,
-                "said": said[-1],
+                "parts": len(after),
+                "made": sum(before.get(name) != stamp for name, stamp in after.items()),
+                **row,
+                "start_processor_seconds": start["processor_seconds"],
+                "bytes": sum(path.stat().st_size for path in (out / step).iterdir()),
             }
-        )  # fmt: skip
+        )
         print(f"{step}: {rows[-1]}", flush=True)
     return rows
+
+
+def called(command: list[object]) -> dict[str, object]:
+    """What a command took, and its last line.
+
+    Exits with a line if it ends with another status than 0.
+    """
+    before, start = os.times(), time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    said = child.stdout.read().strip().splitlines()
+    _, status, used = os.wait4(child.pid, 0)
+    if status:
+        sys.exit(f"{command[-1]} ended with status {os.waitstatus_to_exitcode(status)}")
+    after = os.times()
+    processor = (after.children_user + after.children_system) - (
+        before.children_user + before.children_system
+    )
+    return {
+        "seconds": round(time.perf_counter() - start, 1),
+        "processor_seconds": round(processor, 1),
+        "peak_mib": used.ru_maxrss // 1024,
+        "said": said[-1],
+    }
+
+
+def manifests(folder: Path) -> dict[str, int]:
+    """Name → time of the manifests of a step, one a part."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+
+
+def counted(folder: Path, what: str) -> int:
+    """What all parts of a step counted together."""
+    found = (json.loads(path.read_bytes())["counts"] for path in folder.glob("*.json"))
+    return sum(one.get(what, 0) for one in found)
+
+
+def rows_of_domains(out: Path) -> dict[str, int]:
+    """Rows that each domain has."""
+    return {
+        path.stem: json.loads(path.read_bytes())["counts"].get("rows", 0)
+        for path in sorted((out / "gather").glob("*.json"))
+    }
 
 
 def steps(corpus: Path, out: Path, holdouts: list[str]) -> list[str]:
@@ -134,17 +170,31 @@ def main() -> None:
         print("\n".join(steps(chosen.corpus, chosen.out, chosen.holdout)))
         return
     rows = build(chosen.corpus, chosen.out, chosen.settings, chosen.holdout)
-    images = int(str(rows[0]["said"]).rpartition(" ")[2].replace(",", ""))
-    total = sum(float(str(row["seconds"])) for row in rows)
     print(
-        "| step | seconds | processor seconds | peak MiB | what it counted |\n|---|---|---|---|---|"
+        "| step | parts made | processor seconds | of these the start | seconds | peak MiB "
+        "| MB on disk | what it counted |\n|---|---|---|---|---|---|---|---|"
     )
     for row in rows:
-        print("| " + " | ".join(str(row[key]) for key in row) + " |")
-    print(f"{images:,} images in {total:.0f} s, {images / total:.1f} images/s")
+        made = f"{row['made']} of {row['parts']}" if row["made"] else "none: a start alone"
+        cells = (
+            row["step"], made, row["processor_seconds"], row["start_processor_seconds"],
+            row["seconds"], row["peak_mib"], f"{int(str(row['bytes'])) / 1e6:.1f}", row["said"],
+        )  # fmt: skip
+        print("| " + " | ".join(str(cell) for cell in cells) + " |")
+    whole = all(row["made"] == row["parts"] for row in rows)
+    images = counted(chosen.out / "read", "read")
+    if whole:
+        used = sum(float(str(row["processor_seconds"])) for row in rows)
+        print(f"{images:,} images, {used:.0f} processor seconds: {images / used:.1f} a second")
+    else:
+        print(f"{images:,} images; some parts were there before, so no speed is told")
     from instruct_imagen.training.card import code_commit, machine_name
 
-    about = {"commit": code_commit(), "machine": machine_name("cpu"), "settings": chosen.settings}
+    about = {"commit": code_commit(), "machine": machine_name("cpu"), "settings": chosen.settings,
+             "holdouts": chosen.holdout, "images": images, "whole": whole,
+             "pairs": counted(chosen.out / "candidates", "pairs"),
+             "clusters": counted(chosen.out / "cut", "clusters"),
+             "domains": rows_of_domains(chosen.out)}  # fmt: skip
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
     chosen.json.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
 
