@@ -13,12 +13,12 @@ mkdir -p "$out"
 tag=ii$$
 # Ray lets nobody in without a word that all machines and the command know; this one ends with its machines.
 RAY_AUTH_TOKEN=$(head -c 32 /dev/urandom | sha256sum | cut -d ' ' -f 1)
-export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN DAFT_PROGRESS_BAR=0
 declare -A machine=()
 
-watcher= builder=
+builder=
 end() {
-    for job in $watcher $builder; do kill "$job" 2> /dev/null || true; done
+    for job in $builder; do kill "$job" 2> /dev/null || true; done
     for number in "${!machine[@]}"; do kill -9 "${machine[$number]}" 2> /dev/null || true; done
     wait 2> /dev/null || true
     for number in 1 2 3; do ip netns del "$tag-$number" 2> /dev/null || true; done
@@ -76,10 +76,28 @@ build() { # NAME WORKERS [VARIABLE=VALUE …]: what the command says, and its st
         --workers "$workers" > "$out/$name.out" 2> "$out/$name.err" && echo "$name: status 0" || echo "$name: status $?"
 }
 
-watch_machines() { # which machines have processes of Ray that do something, once a second
-    while sleep 1; do
-        ps -e -o utsns=,args= | awk '$2 ~ /^ray::/ && $0 !~ /IDLE/ {print $1}' | sort -u
-    done > "$out/busy" 2> /dev/null
+where_parts() { # how many of twelve parts of a step that only waits each machine makes
+    cat > "$out/where.py" << 'EOS'
+import collections, pathlib, socket, sys, tempfile, time
+from instruct_imagen.data.clusters.engine import run_parts
+
+class Wait:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def opened(self):
+        folder = self.folder
+        def make(part):
+            time.sleep(1)
+            (folder / part).write_text(socket.gethostname())
+        return make
+
+folder = pathlib.Path(sys.argv[1])
+folder.mkdir()
+list(run_parts(Wait(folder), [f"{n:05d}" for n in range(12)], workers=3))
+print(dict(sorted(collections.Counter(path.read_text() for path in folder.iterdir()).items())))
+EOS
+    inside env "${ray[@]}" "$python" "$out/where.py" "$out/where" 2> "$out/where.err"
 }
 
 digest() { (cd "$out/$1" && find . -type f ! -name .claim ! -name .lock | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-16); }
@@ -94,10 +112,8 @@ await 3
 echo "three machines"
 where=(inside)
 ray=(DAFT_RUNNER=ray RAY_ADDRESS=10.77.0.1:6379)
-watch_machines & watcher=$!
+echo "twelve parts: $(where_parts)"
 build ray 3 "${ray[@]}"
-kill "$watcher"
-echo "machines that had work: $(sort -u "$out/busy" | grep -c .)"
 echo "files: plain $(digest plain), by three machines $(digest ray)"
 
 build killed 3 "${ray[@]}" & builder=$!
