@@ -1,9 +1,10 @@
-"""Steps that hold a whole domain: processor seconds and own memory a row, on synthetic rows.
+"""Steps that hold a whole domain or corpus: processor seconds and memory a row, synthetic rows.
 
 Near-duplicate candidates, equal addresses and clusters are made of neighbours of all rows of a
 domain at once, so their largest domain is what bounds a corpus. Rows are in groups of 25; the ten
 neighbours of each are of its group, with random similarities; hashes are random, but for a tenth
-that differ in two bits from another row's; every fiftieth row has the address of another one. Each
+that differ in two bits from another row's; every fiftieth row has the address of another one. What
+is repeated is asked of tables of 10,000 rows, in one query up to a million rows. Each
 step of each size runs in a process of its own. What is counted is processor time of one thread and
 the largest own memory above that before the step began, looked at a hundred times a second.
 
@@ -17,20 +18,26 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is imported
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from instruct_imagen.data.clusters.cutting import cut
+from instruct_imagen.data.clusters.engine import first_of_each
 from instruct_imagen.data.clusters.near_duplicates import candidate_pairs, metadata_pairs
+from instruct_imagen.data.clusters.steps.base import write_table
 
 GROUP, COUNT = 25, 10
-STEPS = ("candidates", "addresses", "cut")
+STEPS = ("candidates", "addresses", "cut", "repeats")
+TABLE = 10_000  # rows of a part of the corpus
 
 
 def neighbours(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +59,18 @@ def measure(step: str, rows: int) -> dict[str, float]:
     """Seconds and bytes of a step, with what it is given (neighbours are read by the step)."""
     rng = np.random.default_rng(0)
     before = own_memory()
-    if step == "addresses":
+    place = tempfile.TemporaryDirectory()
+    if step == "repeats":
+        tables = []
+        for start in range(0, rows, TABLE):
+            numbers = np.arange(start, min(start + TABLE, rows))
+            hashes = [hashlib.sha256(b"%d" % number).hexdigest() for number in numbers]
+            tables.append(Path(place.name) / f"{start}.parquet")
+            write_table(pa.table({"sha256": hashes, "id": numbers}), tables[-1])
+        first_of_each(tables[:1], "sha256", "id")  # what is loaded once and for all
+        before = own_memory()
+        work = lambda: first_of_each(tables, "sha256", "id")  # noqa: E731
+    elif step == "addresses":
         values = rng.integers(1, 2**63, rows, np.uint64)
         values[::50] = values[1::50][: len(values[::50])]
         work = lambda: metadata_pairs({"url": values})  # noqa: E731
@@ -81,6 +99,7 @@ def measure(step: str, rows: int) -> dict[str, float]:
     taken = time.process_time() - start
     end.set()
     watcher.join()
+    place.cleanup()
     return {"rows": rows, "seconds": taken, "bytes a row": (largest - before) / rows}
 
 
