@@ -3,7 +3,8 @@
 The vectors are a tree of topics with a falling spectrum, as embeddings of pictures have; they lie
 in a file that is mapped, as those of a build. What is counted is processor time of one thread,
 because other work may share the machine. Each size is planned and searched `--turns` times, and
-medians are printed with their range; recall is measured by each plan on 500 rows of that size.
+medians are printed with their range; recall is measured by each plan on 500 rows of that size. A
+build searches 50,000 rows at a time, which are fewer a cell: one such part is measured, too.
 Rivals take turns with us in each of five rounds. Of every rival the whole job is reckoned, too:
 building its index and asking it for the neighbours of all vectors at the median rate.
 
@@ -32,6 +33,7 @@ import faiss
 import numpy as np
 
 from instruct_imagen.data.clusters.neighbours import Plan, plan_search, search, shared
+from instruct_imagen.data.clusters.steps.search import ROWS
 
 DIMENSIONS, COUNT, ROUNDS, QUERIES = 768, 10, 5, 500
 SIZES = (10_000, 30_000, 100_000, 300_000)
@@ -196,14 +198,19 @@ def measure(vectors: np.ndarray, turns: int) -> tuple[dict[str, object], Plan]:
             taken["search s"].append(seconds(lambda plans=plans: search(plans[0])))
         plan = plans[0]
     whole = [sum(both) for both in zip(*taken.values(), strict=True)]
-    about = {"size": total, **taken, "recall": plan.recall, "method": plan.method,
+    middle = max(0, total // 2 - ROWS // 2)
+    some = range(middle, min(middle + ROWS, total))
+    with watched(seen):
+        parts = seconds(lambda: search(plan, some)) * total / len(some)
+    about = {"size": total, **taken, "in parts s": parts, "recall": plan.recall, "method": plan.method,
              "probes": plan.probes, "reason": plan.reason,
              "own MiB more": (seen["own"] - before) / 2**20}  # fmt: skip
     print(
         f"{total:,} vectors: {plan.method}, {plan.reason}\n"
         f"  plan {median(taken['plan s']):.2f} s, search {median(taken['search s']):.2f} s: "
         f"{said([total / one for one in whole])} vectors/s in all; own memory "
-        f"{about['own MiB more']:,.0f} MiB, file {vectors.nbytes / 2**20:,.0f} MiB",
+        f"{about['own MiB more']:,.0f} MiB, file {vectors.nbytes / 2**20:,.0f} MiB\n"
+        f"  searched {len(some):,} rows at a time, as a build does: {parts:.2f} s",
         flush=True,
     )
     return about, plan
@@ -236,6 +243,9 @@ def main() -> None:
             times = [sum(median(one[part]) for part in what) for one in results]
             exponent = float(np.polyfit(sizes, np.log(times), 1)[0])
             print(f"{' and '.join(part[:-2] for part in what)}: time grows as N ** {exponent:.3f}")
+        times = [median(one["plan s"]) + one["in parts s"] for one in results]
+        in_parts = float(np.polyfit(sizes, np.log(times), 1)[0])
+        print(f"plan and search of {ROWS:,} rows at a time: time grows as N ** {in_parts:.3f}")
     if options.out:
         from instruct_imagen.training.card import code_commit, machine_name
 
