@@ -202,8 +202,8 @@ def measure(vectors: np.ndarray, turns: int) -> tuple[dict[str, object], Plan]:
     some = range(middle, min(middle + ROWS, total))
     with watched(seen):
         parts = seconds(lambda: search(plan, some)) * total / len(some)
-    about = {"size": total, **taken, "in parts s": parts, "recall": plan.recall, "method": plan.method,
-             "probes": plan.probes, "reason": plan.reason,
+    about = {"size": total, **taken, "in parts s": parts, "recall": plan.recall,
+             "method": plan.method, "probes": plan.probes, "reason": plan.reason,
              "own MiB more": (seen["own"] - before) / 2**20}  # fmt: skip
     print(
         f"{total:,} vectors: {plan.method}, {plan.reason}\n"
