@@ -1,8 +1,8 @@
 """What clusters of 100 million and of 5 billion images would take, reckoned from what was measured.
 
 Reads benchmarks/results: a build of a real corpus (corpus_whole.py), neighbours of up to a million
-vectors (neighbours.py), steps that hold a whole domain (held_whole.py). Prints the tables of
-docs/clusters_scale.md; with --write puts them there, between the two marks, so that a new
+vectors (neighbours.py, its neighbours_parts.json), steps that hold a whole domain (held_whole.py).
+Prints the tables of docs/clusters_scale.md; with --write puts them there, between the two marks, so that a new
 measurement changes the page by one command.
 
 python benchmarks/extrapolate.py [--write] [--images 100e6 5e9] [--cores 16 256 4096]
@@ -60,14 +60,12 @@ class Measured:
     @classmethod
     def read(cls, folder: Path = RESULTS) -> Measured:
         """From the files of the benchmarks."""
-        names = {"whole": "corpus_whole", "near": "neighbours", "held": "held_whole"}
+        names = {"whole": "corpus_whole", "near": "neighbours_parts", "held": "held_whole"}
         found = {
             key: json.loads((folder / f"{name}.json").read_bytes()) for key, name in names.items()
         }
         if not found["whole"]["whole"]:
-            raise SystemExit(
-                "corpus_whole.json is of a build that was not made anew: measure again"
-            )
+            raise SystemExit("corpus_whole.json is of a build that went on: measure a new one")
         return cls(**found)
 
     @property
@@ -96,9 +94,10 @@ class Measured:
         return max(row["processor_seconds"] - row["start_processor_seconds"], 0.01)
 
     def growth(self, name: str) -> Growth:
-        """Of plan and search: through the two largest sizes, where it is steepest."""
+        """Of plan and search, 50,000 rows at a time: through the two largest sizes."""
         (less, first), (more, second) = (
-            (one["size"], median(one[f"{name} s"])) for one in self.near["sizes"][-2:]
+            (one["size"], median(one["plan s"]) if name == "plan" else one["in parts s"])
+            for one in self.near["sizes"][-2:]
         )
         exponent = log(second / first) / log(more / less)
         return Growth(seconds=second, rows=more, exponent=exponent)
@@ -271,13 +270,12 @@ def page(found: Measured, corpora: list[float], cores: list[int]) -> str:
     """All tables, with what they are of."""
     near, whole, held = found.near, found.whole, found.held
     per_core = found.near["sizes"][-1]
-    rate = per_core["size"] / (median(per_core["plan s"]) + median(per_core["search s"]))
+    rate = per_core["size"] / (median(per_core["plan s"]) + per_core["in parts s"])
     return "\n\n".join(
         [
             f"Measured: a build of {found.images:,} images ({whole['commit']}), neighbours of "
             f"{near['sizes'][0]['size']:,} to {per_core['size']:,} vectors ({near['commit']}; "
-            f"{rate:,.0f} a second of a core at the most, N^{near['exponent']:.2f} over all sizes, "
-            f"steeper at the end), synthetic rows of a domain ({held['commit']}). "
+            f"{rate:,.0f} a second of a core at the most, 50,000 searched at a time), synthetic rows of a domain ({held['commit']}). "
             f"{found.rows / found.images:.0%} of the images reach a domain, "
             f"{found.shares[0]:.0%} of these the largest one.",
             "### Hours of a core",
