@@ -2,8 +2,8 @@
 
 Reads benchmarks/results: a build of a real corpus (corpus_whole.py), neighbours of up to a million
 vectors (neighbours.py, its neighbours_parts.json), steps that hold a whole domain (held_whole.py).
-Prints the tables of docs/clusters_scale.md; with --write puts them there, between the two marks, so that a new
-measurement changes the page by one command.
+Prints the tables of docs/clusters_scale.md; with --write puts them there, between the two marks,
+so that a new measurement changes the page by one command.
 
 python benchmarks/extrapolate.py [--write] [--images 100e6 5e9] [--cores 16 256 4096]
 """
@@ -275,7 +275,8 @@ def page(found: Measured, corpora: list[float], cores: list[int]) -> str:
         [
             f"Measured: a build of {found.images:,} images ({whole['commit']}), neighbours of "
             f"{near['sizes'][0]['size']:,} to {per_core['size']:,} vectors ({near['commit']}; "
-            f"{rate:,.0f} a second of a core at the most, 50,000 searched at a time), synthetic rows of a domain ({held['commit']}). "
+            f"{rate:,.0f} a second of a core at the most, 50,000 searched at a time), "
+            f"synthetic rows of a domain ({held['commit']}). "
             f"{found.rows / found.images:.0%} of the images reach a domain, "
             f"{found.shares[0]:.0%} of these the largest one.",
             "### Hours of a core",
