@@ -8,7 +8,10 @@ that the system tells its time and its peak. Then it calls each step once more, 
 left to do: what that takes is the start (imports, asking what is done), and is told beside the
 whole. It counts how many parts of a step were made in each row: where a step was done before, the
 row says that it is a start alone, and no speed is told. Prints a table and writes JSON, with the
-bytes of each step's folder and the rows of each domain, for extrapolate.py.
+bytes of each step's folder and the rows of each domain, for extrapolate.py. With `--together` all
+steps run in one process, which imports once; peaks then are the largest so far.
+
+corpus_whole.py build CORPUS OUT [KEY=VALUE …] [--holdout FOLDER] [--together] [--json FILE]
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ import argparse
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from PIL import Image
@@ -54,19 +59,25 @@ def samples(side: int, share: int) -> Iterator[tuple[str, bytes, str]]:
 
 
 def build(
-    corpus: Path, out: Path, settings: list[str], holdouts: list[str]
+    corpus: Path, out: Path, settings: list[str], holdouts: list[str], together: bool
 ) -> list[dict[str, object]]:
-    """What each step took, in its order."""
+    """What each step took, in its order; in a process of its own each, or all in this one."""
     rows = []
+    run = called_here if together else called
     command = [sys.executable, "-m", "instruct_imagen.cli", "clusters", "build", corpus, out]
     held = [text for given in holdouts for text in ("--holdout", given)]
     command += held
-    listed = [sys.executable, __file__, "steps", corpus, out, *held]
-    for step in subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split():
+    if together:
+        names = steps(corpus, out, holdouts)  # imports what is large, too
+    else:
+        listed = [sys.executable, __file__, "steps", corpus, out, *held]
+        done = subprocess.run(listed, check=True, capture_output=True, text=True)
+        names = done.stdout.split()
+    for step in names:
         before = manifests(out / step)
-        row = called([*command, *settings, "--until", step])
+        row = run([*command, *settings, "--until", step])
         after = manifests(out / step)
-        start = called([*command, *settings, "--until", step])
+        start = run([*command, *settings, "--until", step])
         rows.append(
             {
                 "step": step,
@@ -102,6 +113,24 @@ def called(command: list[object]) -> dict[str, object]:
         "processor_seconds": round(processor, 1),
         "peak_mib": used.ru_maxrss // 1024,
         "said": said[-1],
+    }
+
+
+def called_here(command: list[object]) -> dict[str, object]:
+    """The same of a command of this package, in this process.
+
+    Its peak is the largest one so far.
+    """
+    from instruct_imagen.cli import main
+
+    before, start, said = time.process_time(), time.perf_counter(), io.StringIO()
+    with redirect_stdout(said):
+        main([str(word) for word in command[command.index("clusters") :]])  # exits if it cannot
+    return {
+        "seconds": round(time.perf_counter() - start, 1),
+        "processor_seconds": round(time.process_time() - before, 2),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "said": said.getvalue().strip().splitlines()[-1],
     }
 
 
@@ -155,6 +184,7 @@ def main() -> None:
         verb.add_argument("corpus", type=Path)
         verb.add_argument("out", type=Path)
         verb.add_argument("--holdout", action="append", default=[], help="of the build")
+    run.add_argument("--together", action="store_true", help="all steps in one process")
     run.add_argument("settings", nargs="*", help="of the build, KEY=VALUE")
     run.add_argument("--json", type=Path, default=Path("out/corpus_whole.json"))
     chosen = parser.parse_args()
@@ -169,7 +199,7 @@ def main() -> None:
     if chosen.verb == "steps":
         print("\n".join(steps(chosen.corpus, chosen.out, chosen.holdout)))
         return
-    rows = build(chosen.corpus, chosen.out, chosen.settings, chosen.holdout)
+    rows = build(chosen.corpus, chosen.out, chosen.settings, chosen.holdout, chosen.together)
     print(
         "| step | parts made | processor seconds | of these the start | seconds | peak MiB "
         "| MB on disk | what it counted |\n|---|---|---|---|---|---|---|---|"
@@ -191,7 +221,8 @@ def main() -> None:
     from instruct_imagen.training.card import code_commit, machine_name
 
     about = {"commit": code_commit(), "machine": machine_name("cpu"), "settings": chosen.settings,
-             "holdouts": chosen.holdout, "images": images, "whole": whole,
+             "holdouts": chosen.holdout, "together": chosen.together, "images": images,
+             "whole": whole,
              "pairs": counted(chosen.out / "candidates", "pairs"),
              "clusters": counted(chosen.out / "cut", "clusters"),
              "domains": rows_of_domains(chosen.out)}  # fmt: skip
