@@ -120,8 +120,13 @@ build killed 3 "${ray[@]}" & builder=$!
 until compgen -G "$out/killed/$victim_step/*.json" > /dev/null; do sleep 0.2; done
 kill -9 "${machine[3]}"
 echo "machine 3 killed, $victim_step has $(find "$out/killed/$victim_step" -name '*.json' | wc -l) parts"
+# Ray may wait for ever for the part that was on it: then the command is ended, as a person would.
+for _ in $(seq "${PATIENCE:-300}"); do kill -0 "$builder" 2> /dev/null || break; sleep 1; done
+if kill -0 "$builder" 2> /dev/null; then
+    echo "still waiting after ${PATIENCE:-300} s: the command is ended"
+    pkill -9 -P "$(pgrep -P "$builder" | head -1)" || true
+fi
 wait "$builder" || true
-tail -n 2 "$out/killed.err"
 if [ -e "$out/killed/build.json" ]; then
     echo "it went on to its end"
 else
