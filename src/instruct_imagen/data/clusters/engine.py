@@ -26,6 +26,9 @@ from instruct_imagen.images import ImageError
 AT_ONCE = 2**20
 """Rows of a query, each of some 350 bytes."""
 
+_PARTITIONS = 16
+"""Of parts, for each process of a cluster: so the slowest one is not waited for long."""
+
 PartFunction = Callable[[str], None]
 """Makes the part of a name: reads its inputs, writes its files and its manifest."""
 
@@ -73,6 +76,9 @@ def run_parts(
                 return [_outcome(self.make, name) for name in names.to_pylist()]
 
     table = daft.from_pydict({"part": list(parts)})
+    if elsewhere():
+        # A partition is one machine's work, however many there are.
+        table = table.into_partitions(min(len(parts), workers * _PARTITIONS))
     rows = table.with_column("outcome", Worker(work).done(daft.col("part"))).iter_rows()
     for row in rows:
         if error := json.loads(row["outcome"]).get("error"):
