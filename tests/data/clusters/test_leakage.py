@@ -77,9 +77,10 @@ def plant(corpus: Path) -> dict[str, str]:
         "yy_jpeg.jpg": (jpeg(ladder), "ladder.png"),
         "zz_part.png": (encoded(wheel.crop((4, 3, 62, 60))), "inner/wheel.png"),
     }
-    for key, (data, _) in planted.items():
+    for key, (data, name) in planted.items():
         (corpus / key).write_bytes(data)
-        (corpus / key).with_suffix(".txt").write_text("a star of the town")
+        thing = Path(name).stem
+        (corpus / key).with_suffix(".txt").write_text(f"a {thing} of the town")
     return {key: name for key, (_, name) in planted.items()}
 
 

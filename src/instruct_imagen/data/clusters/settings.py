@@ -42,6 +42,7 @@ from instruct_imagen.data.clusters.steps.plan import CANDIDATES, PlanSearch
 from instruct_imagen.data.clusters.steps.read import Read
 from instruct_imagen.data.clusters.steps.repeats import Repeats
 from instruct_imagen.data.clusters.steps.search import Search
+from instruct_imagen.data.clusters.steps.titles import Titles
 from instruct_imagen.data.clusters.steps.words import Words
 from instruct_imagen.data.shards.layout import write_whole
 
@@ -166,12 +167,17 @@ def steps_of(
     )
     images, texts = encoders_of(settings)
     embed = Embed(root=root, pixels=pixels, images=images, words=texts, store=store)
-    leaks, watching = None, ()
+    titles, leaks, watching = None, None, ()
+    if settings.filters.most_images:
+        titles = Titles(
+            root=root, embed=embed, most=settings.filters.most_images, alike=settings.filters.alike
+        )
+        watching = (titles,)
     if holdouts:
         held = HoldOut(root=root, sets=tuple(holdouts), images=images)
         leaks = Leaks(root=root, embed=embed, held=held, thresholds=settings.duplicates)
-        watching = (held, leaks)
-    domains = Domains(root=root, embed=embed, sorting=settings.domains, leaks=leaks)
+        watching = (*watching, held, leaks)
+    domains = Domains(root=root, embed=embed, sorting=settings.domains, leaks=leaks, titles=titles)
     gather = Gather(root=root, domains=domains, text_weight=settings.text_weight)
     plan = PlanSearch(
         root=root, gather=gather, candidates=settings.candidates, recall=settings.recall,
