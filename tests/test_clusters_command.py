@@ -14,6 +14,7 @@ from instruct_imagen.cli.cluster_settings import known_settings, settings_from
 from instruct_imagen.cli.errors import UsageError
 from instruct_imagen.data.clusters import settings as building
 from instruct_imagen.data.clusters import settings as settings_module
+from instruct_imagen.data.clusters.holdouts import open_holdout
 from instruct_imagen.data.clusters.reading import open_web_corpus
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.clusters.settings import steps_of
@@ -125,6 +126,7 @@ def test_a_build_keeps_the_dtype_that_it_began_with(
         (["build", "corpus", "out", "--holdout", "test"], "the hold-out 'test' is no folder"),
         (["build", "corpus", "a/out", "--holdout", "a"], "OUT is inside --holdout a: name another"),
         (["build", "corpus", "out", "--holdout", "a", "--holdout", "b/a"], "rename one"),
+        (["build", "corpus", "out", "holdout.correlation=0.9"], "there is none: name one with"),
         (["write", "corpus", "out"], "holds no clusters: build them first"),
     ],
 )
@@ -157,7 +159,8 @@ def test_every_setting_makes_a_step_anew(tmp_path: Path, monkeypatch: pytest.Mon
     networks = {"dtype": "bfloat16", "device": "cuda", "quality_model": "nima"}
 
     def steps(*given: str) -> object:
-        found = steps_of(tmp_path / "out", corpus, settings_from(given, None))
+        held = [open_holdout(tmp_path / "corpus")]
+        found = steps_of(tmp_path / "out", corpus, settings_from(given, None), holdouts=held)
         if given[-1].partition("=")[0] in networks:  # told by weights, which are not there
             return repr(found)
         return [(step.name, dict(step.settings())) for step in found]

@@ -117,7 +117,12 @@ def build_command(chosen: argparse.Namespace) -> None:
     from instruct_imagen.data.clusters.holdouts import STARTER, open_holdout
     from instruct_imagen.data.clusters.pages.report import PAGE, write_report
     from instruct_imagen.data.clusters.reading import PART_ROWS, open_web_corpus
-    from instruct_imagen.data.clusters.settings import keep_dtype, steps_of, with_dtype
+    from instruct_imagen.data.clusters.settings import (
+        ClusterSettings,
+        keep_dtype,
+        steps_of,
+        with_dtype,
+    )
 
     check_folder(chosen.out, name="OUT")
     out, folder = chosen.out.resolve(), chosen.corpus.resolve()
@@ -129,6 +134,11 @@ def build_command(chosen: argparse.Namespace) -> None:
     if chosen.store is not None and elsewhere():
         raise UsageError("--store is one file of one machine: leave it out with DAFT_RUNNER=ray")
     settings, remark = with_dtype(out, settings_from(chosen.settings, chosen.domains))
+    if not chosen.holdouts and settings.holdout != ClusterSettings().holdout:
+        raise UsageError(
+            "holdout.… says from where on a row is a picture of a hold-out, and there is none: "
+            "name one with --holdout, or leave it out"
+        )
     options = options_in(chosen.options)
     rows = chosen.part_rows or PART_ROWS
     corpus = open_web_corpus(folder, kind=chosen.kind, options=options, part_rows=rows)

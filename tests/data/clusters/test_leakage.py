@@ -177,7 +177,11 @@ def test_another_hold_out_makes_the_rest_anew(
     assert set(named(root)) == {"yy_larger.png", "aa_same.png", "mm_flipped.png"}
     assert members_of(root) != first
     strict = replace(SETTINGS.duplicates, correlation=1.5, similarity=2)  # nothing is alike
-    settings, found = replace(SETTINGS, duplicates=strict), [open_holdout(mine)]
+    found = [open_holdout(mine)]
+    other = replace(SETTINGS, duplicates=strict)  # of the corpus' own pairs, not of these
+    build(root, steps_of(root, open_small(corpus), other, holdouts=found))
+    assert set(named(root)) == {"yy_larger.png", "aa_same.png", "mm_flipped.png"}
+    settings = replace(SETTINGS, holdout=strict)
     build(root, steps_of(root, open_small(corpus), settings, holdouts=found))
     assert set(named(root)) == {"aa_same.png"}
 

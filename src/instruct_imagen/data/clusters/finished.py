@@ -69,6 +69,13 @@ class Finished:
         return Thresholds()
 
     @property
+    def holdout_thresholds(self) -> Thresholds:
+        """From where on a row was taken for a picture of a hold-out."""
+        for _, settings in _manifests(self.root / Leaks.name):
+            return Thresholds(**settings["thresholds"])
+        return Thresholds()
+
+    @property
     def domains(self) -> list[str]:
         """Those in which clusters were looked for."""
         return [record.part for record in self.records(PlanSearch.name)]

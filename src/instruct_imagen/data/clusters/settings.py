@@ -67,6 +67,7 @@ class ClusterSettings:
         candidates: Nearest rows of each that a cluster is cut from.
         recall: Least share of true neighbours that a search through cells must find.
         duplicates: From where on two rows are one.
+        holdout: From where on a row is a picture of a hold-out; compared by images alone.
         least: Similarity to its first that every member of a cluster must have.
         seed: Of the search.
     """
@@ -81,6 +82,7 @@ class ClusterSettings:
     candidates: int = CANDIDATES
     recall: float = RECALL
     duplicates: Thresholds = field(default_factory=Thresholds)
+    holdout: Thresholds = field(default_factory=Thresholds)
     least: float = LEAST
     seed: int = 0
 
@@ -175,7 +177,7 @@ def steps_of(
         watching = (titles,)
     if holdouts:
         held = HoldOut(root=root, sets=tuple(holdouts), images=images)
-        leaks = Leaks(root=root, embed=embed, held=held, thresholds=settings.duplicates)
+        leaks = Leaks(root=root, embed=embed, held=held, thresholds=settings.holdout)
         watching = (*watching, held, leaks)
     domains = Domains(root=root, embed=embed, sorting=settings.domains, leaks=leaks, titles=titles)
     gather = Gather(root=root, domains=domains, text_weight=settings.text_weight)
