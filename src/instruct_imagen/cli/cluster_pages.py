@@ -101,6 +101,12 @@ def learn_command(chosen: argparse.Namespace) -> None:
     else:
         line(f"after, of pairs left out of learning, a {FOLDS}th each time", learnt.left_out)
     alike, apart = learnt.far
+    measured, candidates = learnt.drawn
+    if measured < candidates:
+        print(
+            f"{measured:,} of {candidates:,} candidates were drawn by lot and measured, each "
+            "standing for its share: the numbers below are estimates"
+        )
     print(
         f"with the {alike:,} near-duplicates and {apart:,} others that lie farther from the "
         "thresholds, as the build took them:"
