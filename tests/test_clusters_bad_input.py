@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from instruct_imagen.cli import main
+from instruct_imagen.data.clusters.ledger import StepFolder
+from instruct_imagen.data.clusters.rows import ClusterError
 from tests.data.clusters.builds import drawing, encoded
 from tests.data.corpora.layouts import tar, write
 
@@ -103,6 +109,84 @@ def test_an_output_that_cannot_be_written_is_refused(
     assert told.count("\n") == 1
     assert str(named) in told
     assert (tmp_path / "file").read_text() == "there"
+
+
+WITHOUT_RIGHTS = """
+import ctypes, os, sys
+from pathlib import Path
+
+if os.geteuid() == 0:  # may read everything, unless it gives that up
+    for number in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        if ctypes.CDLL(None).prctl(24, number, 0, 0, 0):
+            sys.exit("cannot give up rights")
+    if "again" not in sys.argv:
+        os.execv(sys.executable, [sys.executable, "-c", sys.argv[1], *sys.argv[1:], "again"])
+from instruct_imagen.cli import main
+
+root = Path(sys.argv[2])
+for corpus, out, *more in [line.split("|") for line in sys.argv[3].splitlines()]:
+    try:
+        main(["clusters", "build", str(root / corpus), str(root / out), "--until", "read", *more])
+        print("done", flush=True)
+    except SystemExit as ended:
+        print("refused", ended.code, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root of Linux can give up rights")
+def test_what_may_not_be_read_is_named_and_is_no_output(tmp_path: Path) -> None:
+    pictures = [{"bytes": encoded(drawing("star", k)), "path": None} for k in range(2)]
+    for number in range(2):
+        tar(tmp_path / "tars" / f"{number}.tar", samples(number * GOOD))
+        tar(tmp_path / "folders" / str(number) / "0.tar", samples(number * GOOD))
+        table = pa.table({"image": pictures, "caption": ["a star"] * 2})
+        (tmp_path / "tables").mkdir(exist_ok=True)
+        pq.write_table(table, tmp_path / "tables" / f"{number}.parquet")
+    write(tmp_path / "held" / "0.parquet", (tmp_path / "tables" / "0.parquet").read_bytes())
+    write(tmp_path / "nima.onnx", b"a network")
+    named = {
+        "tars|a": tmp_path / "tars" / "1.tar",
+        "folders|b": tmp_path / "folders" / "1",
+        "tables|c": tmp_path / "tables" / "1.parquet",
+        f"tars|d|--holdout|{tmp_path / 'held'}": tmp_path / "held" / "0.parquet",
+        f"tars|e|--until|pixels|quality_model={tmp_path / 'nima.onnx'}": tmp_path / "nima.onnx",
+    }
+    for path in named.values():
+        path.chmod(0)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_RIGHTS, WITHOUT_RIGHTS, str(tmp_path), "\n".join(named)],
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+            text=True, capture_output=True, check=False,
+        )  # fmt: skip
+    finally:
+        for path in named.values():
+            path.chmod(0o700)
+    if "cannot give up rights" in done.stderr:
+        pytest.skip("root that cannot give up its rights")
+    assert done.stdout.splitlines() == [
+        "read: read 4, may not be read 1", "done", *["refused 2"] * 4
+    ]  # fmt: skip
+    told = done.stderr.splitlines()
+    assert len(told) == 5
+    cure = "may not be read (Permission denied): let yourself read it, or take it away"
+    assert told[0] == f"  1.tar {cure}"
+    for line, path in zip(told[1:], list(named.values())[1:], strict=True):
+        assert line.startswith("instruct-imagen: ") and line.endswith(f"{path} {cure}")
+
+
+def test_an_input_that_is_refused_in_the_middle_of_a_step_is_no_output(tmp_path: Path) -> None:
+    folder = StepFolder(tmp_path / "out" / "embed", {})
+    weights, own = tmp_path / "weights.bin", tmp_path / "out" / "embed" / "00000.npy"
+    arrow = f"Failed to open local file '{weights}'"
+    for error, line in (
+        (PermissionError(errno.EACCES, "Permission denied", str(weights)), f"{weights} may not be"),
+        (PermissionError(errno.EACCES, arrow), f"{weights} may not be read"),
+        (PermissionError(errno.EACCES, "Permission denied", str(own)), "cannot write to "),
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot write to "),
+    ):
+        with pytest.raises(ClusterError, match=re.escape(line)), folder.making("00000", {}):
+            raise error
 
 
 SMALL_DISK = """

@@ -16,10 +16,12 @@ from typing import Any, Protocol
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.corpora.base import (
     MAX_BYTES,
+    NO_RIGHT,
     EntryError,
     Problems,
     Reader,
     Reading,
+    no_right,
     part_range,
 )
 from instruct_imagen.data.corpora.captioned_table import PATH_COLUMNS, holds_images, named_column
@@ -193,6 +195,8 @@ def _of_tar(path: Path, name: str) -> Iterator[Held | EntryError]:
                 assert file is not None  # it is a file
                 yield f"{name}/{member.name}", file.read()
             check_end(tar, path)
+    except PermissionError:
+        yield EntryError(no_right(name), NO_RIGHT)
     except (tarfile.TarError, OSError) as error:
         yield EntryError(f"{name} breaks off: {' '.join(str(error).split())}", "tar breaks off")
 

@@ -8,6 +8,7 @@ at 0 to the highest at 1, is the score.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from PIL import Image
 from instruct_imagen.data.annotators.base import EXTRA, AnnotatorError, file_hash, need
 from instruct_imagen.data.annotators.pretrained import load_pretrained
 from instruct_imagen.data.clusters.rows import ClusterError
+from instruct_imagen.data.corpora.base import no_right
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -91,6 +93,8 @@ class ModelQuality:
         path = Path(self.model)
         if not path.is_file():
             raise ClusterError(f"quality: model={self.model} is no file: name one")
+        if not os.access(path, os.R_OK):
+            raise ClusterError(f"quality: {no_right(path)}")
         return path
 
     def _pixels(self, views: Sequence[Image.Image]) -> np.ndarray:
