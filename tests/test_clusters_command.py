@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -111,6 +112,17 @@ def test_a_build_keeps_the_dtype_that_it_began_with(
     assert line in told
     assert built_with("bfloat16", "dtype=bfloat16")[0] == "bfloat16"
     assert built_with("float32")[0] == "bfloat16"
+    noted = (tmp_path / "out" / "dtype.json").read_bytes()
+    with (tmp_path / "out" / ".lock").open("r+") as lock:  # as another build at work has it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(SystemExit):
+            built_with("float32", "dtype=float32")
+    assert "another process reads or builds clusters in" in capsys.readouterr().err
+    assert (tmp_path / "out" / "dtype.json").read_bytes() == noted
+    # Another build has begun and ended between the look at the note and the lock.
+    late = settings_from(["dtype=float32"], None)
+    with pytest.raises(ClusterError, match="has chosen dtype=bfloat16 since this one began"):
+        settings_module.keep_dtype(tmp_path / "out", late, stated=False)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,8 @@ def build_command(chosen: argparse.Namespace) -> None:
             )
     if chosen.store is not None and elsewhere():
         raise UsageError("--store is one file of one machine: leave it out with DAFT_RUNNER=ray")
-    settings, remark = with_dtype(out, settings_from(chosen.settings, chosen.domains))
+    asked = settings_from(chosen.settings, chosen.domains)
+    settings, remark = with_dtype(out, asked)
     if not chosen.holdouts and settings.holdout != ClusterSettings().holdout:
         raise UsageError(
             "holdout.… says from where on a row is a picture of a hold-out, and there is none: "
@@ -173,12 +174,14 @@ def build_command(chosen: argparse.Namespace) -> None:
             for one in holdouts
         ],
     }
-    keep_dtype(out, settings)
     if remark:
         print(remark, file=sys.stderr)
     bars = _Bars()
     try:
-        counts = build(chosen.out, steps, workers=chosen.workers, report=bars, about=about)
+        counts = build(
+            chosen.out, steps, workers=chosen.workers, report=bars, about=about,
+            begin=lambda: keep_dtype(out, settings, stated=bool(asked.dtype)),
+        )  # fmt: skip
     finally:
         bars.close()
     for step in steps:
@@ -195,32 +198,32 @@ def write_command(chosen: argparse.Namespace) -> None:
     """Writes shards."""
     from tqdm import tqdm
 
-    from instruct_imagen.data.clusters.building import made_of
+    from instruct_imagen.data.clusters.building import reading
     from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
     from instruct_imagen.data.clusters.steps.members import MEMBERS, Members
     from instruct_imagen.data.clusters.writing import ClusterJob, read_members
     from instruct_imagen.data.shards.building import build_shards
 
     check_folder(chosen.out, name="OUT")
-    about = made_of(chosen.build)
-    members = chosen.build / Members.name / MEMBERS
-    there = read_members(members).num_rows // CLUSTER_SIZE
-    if not there:
-        raise UsageError(f"{chosen.build} holds no clusters: filters or `least` leave none")
-    job = ClusterJob(
-        members=members,
-        clusters=min(chosen.clusters or there, there),
-        corpus=corpus_of(chosen.build, about),
-        licence=chosen.licence,
-        size=chosen.size,
-        fit=chosen.fit,
-        seed=chosen.seed,
-        shard=chosen.shard,
-    )
-    with tqdm(total=job.shards, unit="shard", disable=None) as bar:
-        manifest = build_shards(
-            chosen.out, job, workers=chosen.workers, report=lambda made: bar.update() and None
+    with reading(chosen.build) as about:
+        members = chosen.build / Members.name / MEMBERS
+        there = read_members(members).num_rows // CLUSTER_SIZE
+        if not there:
+            raise UsageError(f"{chosen.build} holds no clusters: filters or `least` leave none")
+        job = ClusterJob(
+            members=members,
+            clusters=min(chosen.clusters or there, there),
+            corpus=corpus_of(chosen.build, about),
+            licence=chosen.licence,
+            size=chosen.size,
+            fit=chosen.fit,
+            seed=chosen.seed,
+            shard=chosen.shard,
         )
+        with tqdm(total=job.shards, unit="shard", disable=None) as bar:
+            manifest = build_shards(
+                chosen.out, job, workers=chosen.workers, report=lambda made: bar.update() and None
+            )
     print(f"{chosen.out}: {manifest.examples:,} examples of {job.clusters:,} clusters")
 
 

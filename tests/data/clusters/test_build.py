@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from instruct_imagen.data.clusters import encoders, sentences, writing
-from instruct_imagen.data.clusters.building import build, run_step
+from instruct_imagen.data.clusters.building import build, reading, run_step
 from instruct_imagen.data.clusters.domains import Domain, DomainSettings
 from instruct_imagen.data.clusters.reading import Loader, WebCorpus, open_web_corpus
 from instruct_imagen.data.clusters.rows import ClusterError
@@ -241,12 +241,38 @@ def test_two_builds_in_one_folder(corpus: Path, tmp_path: Path) -> None:
 
     def meanwhile(step: object, done: int, parts: int) -> None:
         if not told:
-            with pytest.raises(ClusterError, match="another process builds clusters in"):
+            with pytest.raises(ClusterError, match="another process reads or builds clusters in"):
                 build(tmp_path, small_steps(corpus, tmp_path)[:1])
             told.append(done)
 
     build(tmp_path, small_steps(corpus, tmp_path)[:1], report=meanwhile)
     assert told
+
+
+def test_no_build_begins_while_its_clusters_are_read(
+    corpus: Path, built: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(built, tmp_path / "out"))
+    steps = small_steps(corpus, root)
+    build(root, steps, about={"of": "a test"})
+    with reading(root) as about, reading(root):  # as many as will
+        assert about["of"] == "a test"
+        with pytest.raises(ClusterError, match="another process reads or builds clusters in"):
+            build(root, steps)
+
+    def meanwhile(*_: object) -> None:
+        with pytest.raises(ClusterError, match="another process builds clusters in"), reading(root):
+            raise AssertionError("two builds might be mixed")
+
+    build(root, steps, report=meanwhile, about={"of": "a test"})
+    with reading(root) as about:
+        assert about["of"] == "a test"
+    with (
+        pytest.raises(ClusterError, match="holds no clusters"),
+        reading(tmp_path / "none"),
+    ):
+        pass
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_corpus_of_which_nothing_is_left(tmp_path: Path) -> None:

@@ -241,6 +241,30 @@ def test_no_picture_of_a_hold_out_is_passed_over(tmp_path: Path) -> None:
     assert [name for name, _ in open_holdout(folder).images(0)] == ["b.png", "c.png"]
 
 
+def test_a_picture_that_a_table_names_and_that_is_replaced_is_looked_at_anew(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "test" / "inner").mkdir(parents=True)
+    one, other = (tmp_path / "test" / name for name in ("one.bin", "inner/two.bin"))
+    one.write_bytes(packed(scene(0)))
+    other.write_bytes(packed(scene(1)))
+    (tmp_path / "test" / "list.csv").write_text("path,label\none.bin,a\ninner/two.bin,b\n../x,c\n")
+    held = HoldOut(
+        root=tmp_path / "out", sets=(open_holdout(tmp_path / "test"),),
+        images=building.encoders_of(SETTINGS)[0],
+    )  # fmt: skip
+    build(tmp_path / "out", [held])
+    assert held.missing() == []
+    first = held.pictures().sha256
+    other.write_bytes(packed(scene(2)))
+    assert held.missing() == ["00.00000"]
+    assert build(tmp_path / "out", [held])["holdout"]["held out"] == 2
+    second = held.pictures().sha256
+    assert first[0] == second[0] and first[1] != second[1]
+    other.unlink()
+    assert held.missing() == ["00.00000"]
+
+
 def test_a_hold_out_that_cannot_be_read_is_no_hold_out(
     folders: tuple[Path, Path, dict[str, str]], built: Path, tmp_path: Path
 ) -> None:

@@ -120,12 +120,24 @@ def with_dtype(root: Path, settings: ClusterSettings) -> tuple[ClusterSettings, 
     return replace(settings, dtype=known), "" if known == fast else line
 
 
-def keep_dtype(root: Path, settings: ClusterSettings) -> None:
-    """Notes the dtype for whoever goes on with the build.
+def keep_dtype(root: Path, settings: ClusterSettings, *, stated: bool) -> None:
+    """Notes the dtype for whoever goes on with the build; while nobody else builds there.
+
+    Args:
+        root: Folder of the build.
+        settings: With their dtype.
+        stated: Whether the user states it, or it is that of `with_dtype`.
 
     Raises:
-        ClusterError: The folder cannot be written to.
+        ClusterError: Another build has begun and ended with another one since `with_dtype` looked;
+            or the folder cannot be written to.
     """
+    noted = _dtypes(root).get(settings.device, settings.dtype)
+    if not stated and noted != settings.dtype:
+        raise ClusterError(
+            f"another build in {root} has chosen dtype={noted} since this one began: build again, "
+            "it goes on with that"
+        )
     known = {**_dtypes(root), settings.device: settings.dtype}
     if known != _dtypes(root):
         try:
