@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from instruct_imagen.cli.cluster_settings import settings_from
 from instruct_imagen.cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from instruct_imagen.data.clusters.reading import WebCorpus
     from instruct_imagen.data.clusters.steps.base import Step
 
 SHOWN = 5
@@ -200,6 +199,7 @@ def write_command(chosen: argparse.Namespace) -> None:
 
     from instruct_imagen.data.clusters.building import reading
     from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
+    from instruct_imagen.data.clusters.finished import corpus_of
     from instruct_imagen.data.clusters.steps.members import MEMBERS, Members
     from instruct_imagen.data.clusters.writing import ClusterJob, read_members
     from instruct_imagen.data.shards.building import build_shards
@@ -210,10 +210,16 @@ def write_command(chosen: argparse.Namespace) -> None:
         there = read_members(members).num_rows // CLUSTER_SIZE
         if not there:
             raise UsageError(f"{chosen.build} holds no clusters: filters or `least` leave none")
+        corpus, _ = corpus_of(chosen.build, about)
+        if not corpus.folder.is_dir():
+            raise UsageError(
+                f"the corpus of {chosen.build} is no longer at {corpus.folder}: build again from "
+                "where it lies now (what is done is not done again)"
+            )
         job = ClusterJob(
             members=members,
             clusters=min(chosen.clusters or there, there),
-            corpus=corpus_of(chosen.build, about),
+            corpus=corpus,
             licence=chosen.licence,
             size=chosen.size,
             fit=chosen.fit,
@@ -225,29 +231,6 @@ def write_command(chosen: argparse.Namespace) -> None:
                 chosen.out, job, workers=chosen.workers, report=lambda made: bar.update() and None
             )
     print(f"{chosen.out}: {manifest.examples:,} examples of {job.clusters:,} clusters")
-
-
-def corpus_of(build: Path, about: Mapping[str, Any]) -> WebCorpus:
-    """The corpus of a build, by what `building.made_of` says of it.
-
-    Raises:
-        UsageError: It lies elsewhere now, or another version built it.
-    """
-    from instruct_imagen.data.clusters.reading import WebCorpus
-
-    try:
-        folder = Path(about["folder"])
-        corpus = WebCorpus(
-            folder=folder, kind=about["kind"], options=about["options"], parts=about["parts"]
-        )
-    except (KeyError, TypeError) as error:
-        raise UsageError(f"{build} is no whole build of clusters ({error}): build again") from error
-    if not folder.is_dir():
-        raise UsageError(
-            f"the corpus of {build} is no longer at {folder}: build again from where it lies now "
-            "(what is done is not done again)"
-        )
-    return corpus
 
 
 def until(steps: Sequence[Step], last: str | None) -> Sequence[Step]:

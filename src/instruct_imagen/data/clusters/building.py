@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from instruct_imagen.data.clusters.steps.base import WHOLE, Step
 from instruct_imagen.data.clusters.steps.members import MEMBERS, Members
 from instruct_imagen.data.one_thread import one_thread
 from instruct_imagen.data.shards.layout import sha256_of, sync_folder, write_whole
+from instruct_imagen.data.shards.locks import locked
 
 LOCK = ".lock"
 
@@ -68,7 +68,7 @@ def build(
             _unfinish(root)
         report(step, done, parts)
 
-    with _locked(root, fcntl.LOCK_EX):
+    with _locked(root, shared=False):
         begin()
         word = secrets.token_hex(8)
         claim(root, word)
@@ -160,31 +160,18 @@ def reading(root: Path) -> Iterator[Mapping[str, Any]]:
     if not (root / LOCK).exists() and not os.access(root, os.W_OK):
         yield made_of(root)  # a copy of somebody else's, in which nobody builds
         return
-    with _locked(root, fcntl.LOCK_SH):
+    with _locked(root, shared=True):
         yield made_of(root)
 
 
-@contextmanager
-def _locked(root: Path, kind: int) -> Iterator[None]:
-    """Keeps builds out of a folder; the system frees it however the process ends.
-
-    Args:
-        root: The folder.
-        kind: ``LOCK_EX`` for a build, which is alone there; ``LOCK_SH`` for those who read one.
-    """
+def _locked(root: Path, *, shared: bool) -> AbstractContextManager[None]:
+    """Keeps builds out of a folder: for a build, which is alone there, or shared by its readers."""
     # A file and not the folder: shared disks lock what is open for writing alone, and for others
     # what is open for reading.
-    writes = kind == fcntl.LOCK_EX or not (root / LOCK).exists()
-    handle = os.open(root / LOCK, os.O_RDWR | os.O_CREAT if writes else os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            busy = "reads or builds" if kind == fcntl.LOCK_EX else "builds"
-            raise ClusterError(
-                f"another process {busy} clusters in {root}: wait for it to end, or name another "
-                "folder"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
+    writes = not shared or not (root / LOCK).exists()
+    what = "builds" if shared else "reads or builds"
+    busy = ClusterError(
+        f"another process {what} clusters in {root}: wait for it to end, or name another folder"
+    )
+    flags = os.O_RDWR | os.O_CREAT if writes else os.O_RDONLY
+    return locked(root / LOCK, flags=flags, shared=shared, busy=busy)

@@ -124,8 +124,8 @@ def metadata_pairs(columns: Mapping[str, np.ndarray]) -> np.ndarray:
         columns: Name -> a whole number for each picture, such as a hash: (N,); 0 for unknown.
 
     Returns:
-        (M, 2) int64: of those that share a value each with the first one, so that `grouped` makes
-        one group of them and their number stays below N a column.
+        (M, 2) int64: of those that share a value each with the first one, so that they are
+        one group and their number stays below N a column.
     """
     found = [np.empty((0, 2), np.int64)]
     for values in columns.values():
