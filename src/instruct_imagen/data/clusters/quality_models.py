@@ -8,7 +8,6 @@ at 0 to the highest at 1, is the score.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,8 +92,10 @@ class ModelQuality:
         path = Path(self.model)
         if not path.is_file():
             raise ClusterError(f"quality: model={self.model} is no file: name one")
-        if not os.access(path, os.R_OK):
-            raise ClusterError(f"quality: {no_right(path)}")
+        try:
+            path.open("rb").close()
+        except PermissionError as error:
+            raise ClusterError(f"quality: {no_right(path)}") from error
         return path
 
     def _pixels(self, views: Sequence[Image.Image]) -> np.ndarray:
