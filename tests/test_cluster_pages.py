@@ -15,8 +15,11 @@ from PIL import Image
 
 from instruct_imagen.cli import main
 from instruct_imagen.cli.cluster_settings import settings_from
+from instruct_imagen.data.clusters import borderline_pairs
 from instruct_imagen.data.clusters.borderline_pairs import OTHER, SAME, kinds_of, nearest_pairs
+from instruct_imagen.data.clusters.far_pairs import far_from, stand_for
 from instruct_imagen.data.clusters.finished import Finished
+from instruct_imagen.data.clusters.labelled_pairs import learn, read_answers
 from instruct_imagen.data.clusters.near_duplicates import Measured, Thresholds, near_duplicates
 from instruct_imagen.data.clusters.pages.report import CLUSTERS, PAGE, drawn_by_lot
 from instruct_imagen.data.clusters.rows import ClusterError
@@ -102,6 +105,8 @@ def test_the_report_says_what_the_build_did(
     assert "wheel_6.png" in seen.words
     assert "test: <wheel>.png" in seen.words
     assert "the same bytes" in seen.words
+    assert "correlation at least 0.95 and difference at most 0.7; equal bytes do" in seen.words
+    assert "correlation at least 0.995 and difference at most 0.05." in seen.words
     assert seen.pictures_in_cards.count(5) == min(CLUSTERS, clusters) > 2
     pairs = found.counts("duplicates")["by sight"]
     assert seen.pictures_in_cards.count(2) == 1 + 2 * pairs == 3  # the hold-out's first
@@ -202,6 +207,48 @@ def test_from_a_sheet_to_better_thresholds(
     # What was printed of the pairs is true of what was printed of the settings.
     assert len(merged & same) >= round(float(rates[1][0]) * known)
     assert not {frozenset((row["first"], row["second"])) for row in rows} & merged - same
+
+
+def test_what_is_drawn_by_lot_stands_for_all_candidates(
+    built: tuple[Path, set[frozenset[str]]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    build, same = built
+    main(["clusters", "pairs", str(build), str(tmp_path / "sheet"), "--count", "30"])
+    path = tmp_path / "sheet" / "pairs.csv"
+    fill(path, same)
+    found, answers = Finished(build), read_answers(path)[0]
+    whole = learn(found, answers, path)
+    assert whole.drawn[0] == whole.drawn[1] == sum(whole.far) + 30
+    asked = found.measured(found.domains[0], np.asarray(found.candidates(found.domains[0]))[::40])
+    far, _, near, _ = far_from(found, asked, found.thresholds)
+    total = whole.drawn[1]
+    # A third of each domain by lot: in the mean of many draws what all of them come to.
+    monkeypatch.setattr(borderline_pairs, "LOOK", total // 3)
+    sums, shares = [], []
+    for seed in range(10):
+        some, weights, close, drawn = far_from(found, asked, found.thresholds, seed=seed)
+        assert total // 3 <= drawn[0] < total // 3 + 1 + len(found.domains) and drawn[1] == total
+        assert weights.sum() + close.sum() == pytest.approx(total)
+        sums.append(close.sum())
+        shares.append(weights[some.similarity > 0.9].sum())
+    assert np.mean(sums) == pytest.approx(near.sum(), rel=0.2)
+    assert np.mean(shares) == pytest.approx((far.similarity > 0.9).sum(), rel=0.2)
+    assert np.std(sums) > 0
+    capsys.readouterr()
+    main(["clusters", "learn", str(build), str(path)])
+    printed = capsys.readouterr().out
+    assert f"of {total:,} candidates were drawn by lot and measured" in printed
+    sampled = learn(found, answers, path)
+    assert sum(sampled.far) == pytest.approx(total - 30, abs=10)
+    assert sampled.far_before.recall == pytest.approx(whole.far_before.recall, abs=0.2)
+
+
+def test_an_answer_stands_for_all_that_are_as_near() -> None:
+    near = np.array([0, 7.5, 3, 1, 0, 0])
+    assert stand_for(np.array([1, 1, 1, 2, 3, 3]), near).tolist() == [2.5, 2.5, 2.5, 3, 1, 1]
 
 
 def test_pairs_are_the_nearest_of_every_kind(built: tuple[Path, set[frozenset[str]]]) -> None:

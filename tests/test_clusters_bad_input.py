@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from instruct_imagen.cli import main
+from instruct_imagen.data.clusters.ledger import StepFolder
+from instruct_imagen.data.clusters.rows import ClusterError
 from tests.data.clusters.builds import drawing, encoded
 from tests.data.corpora.layouts import tar, write
 
@@ -103,6 +111,81 @@ def test_an_output_that_cannot_be_written_is_refused(
     assert told.count("\n") == 1
     assert str(named) in told
     assert (tmp_path / "file").read_text() == "there"
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Root may read everything, unless this thread gives that up; nobody else has it to give."""
+    libc = ctypes.CDLL(None)
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, sets) == 0
+    before = list(sets)
+    sets[0] &= ~0b110  # of the effective ones: CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert libc.capset(header, sets) == 0
+    try:
+        yield
+    finally:
+        sets[:] = before
+        assert libc.capset(header, sets) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root of Linux can give up rights")
+def test_what_may_not_be_read_is_named_and_is_no_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = [{"bytes": encoded(drawing("star", k)), "path": None} for k in range(2)]
+    for number in range(2):
+        tar(tmp_path / "tars" / f"{number}.tar", samples(number * GOOD))
+        tar(tmp_path / "folders" / str(number) / "0.tar", samples(number * GOOD))
+        table = pa.table({"image": pictures, "caption": ["a star"] * 2})
+        (tmp_path / "tables").mkdir(exist_ok=True)
+        pq.write_table(table, tmp_path / "tables" / f"{number}.parquet")
+    write(tmp_path / "held" / "0.parquet", (tmp_path / "tables" / "0.parquet").read_bytes())
+    write(tmp_path / "nima.onnx", b"a network")
+    model = f"quality_model={tmp_path / 'nima.onnx'}"
+    cases = (
+        ("tars", tmp_path / "tars" / "1.tar", []),
+        ("folders", tmp_path / "folders" / "1", []),
+        ("tables", tmp_path / "tables" / "1.parquet", []),
+        ("tars", tmp_path / "held" / "0.parquet", ["--holdout", str(tmp_path / "held")]),
+        ("tars", tmp_path / "nima.onnx", ["--until", "pixels", model]),
+    )
+    cure = "may not be read (Permission denied): let yourself read it, or take it away"
+    for number, (corpus, path, more) in enumerate(cases):
+        path.chmod(0)
+        out = str(tmp_path / f"out{number}")
+        given = ["clusters", "build", str(tmp_path / corpus), out, "--until", "read", *more]
+        with without_rights():
+            with pytest.raises(PermissionError):
+                os.close(os.open(path, os.O_RDONLY))
+            if not number:  # counted, and all others are read
+                main(given)
+            else:
+                with pytest.raises(SystemExit) as ended:
+                    main(given)
+                assert ended.value.code == 2
+        path.chmod(0o700)
+        printed = capsys.readouterr()
+        if not number:
+            assert printed.out == "read: read 4, may not be read 1\n"
+            assert printed.err == f"  1.tar {cure}\n"
+        else:
+            assert printed.err.startswith("instruct-imagen: ")
+            assert printed.err.endswith(f"{path} {cure}\n") and printed.err.count("\n") == 1
+
+
+def test_an_input_that_is_refused_in_the_middle_of_a_step_is_no_output(tmp_path: Path) -> None:
+    folder = StepFolder(tmp_path / "out" / "embed", {})
+    weights, own = tmp_path / "weights.bin", tmp_path / "out" / "embed" / "00000.npy"
+    arrow = f"Failed to open local file '{weights}'"
+    for error, line in (
+        (PermissionError(errno.EACCES, "Permission denied", str(weights)), f"{weights} may not be"),
+        (PermissionError(errno.EACCES, arrow), f"{weights} may not be read"),
+        (PermissionError(errno.EACCES, "Permission denied", str(own)), "cannot write to "),
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot write to "),
+    ):
+        with pytest.raises(ClusterError, match=re.escape(line)), folder.making("00000", {}):
+            raise error
 
 
 SMALL_DISK = """

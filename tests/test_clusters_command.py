@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from instruct_imagen.cli.cluster_settings import known_settings, settings_from
 from instruct_imagen.cli.errors import UsageError
 from instruct_imagen.data.clusters import settings as building
 from instruct_imagen.data.clusters import settings as settings_module
+from instruct_imagen.data.clusters.holdouts import open_holdout
 from instruct_imagen.data.clusters.reading import open_web_corpus
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.clusters.settings import steps_of
@@ -110,6 +112,17 @@ def test_a_build_keeps_the_dtype_that_it_began_with(
     assert line in told
     assert built_with("bfloat16", "dtype=bfloat16")[0] == "bfloat16"
     assert built_with("float32")[0] == "bfloat16"
+    noted = (tmp_path / "out" / "dtype.json").read_bytes()
+    with (tmp_path / "out" / ".lock").open("r+") as lock:  # as another build at work has it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(SystemExit):
+            built_with("float32", "dtype=float32")
+    assert "another process reads or builds clusters in" in capsys.readouterr().err
+    assert (tmp_path / "out" / "dtype.json").read_bytes() == noted
+    # Another build has begun and ended between the look at the note and the lock.
+    late = settings_from(["dtype=float32"], None)
+    with pytest.raises(ClusterError, match="has chosen dtype=bfloat16 since this one began"):
+        settings_module.keep_dtype(tmp_path / "out", late, stated=False)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +138,7 @@ def test_a_build_keeps_the_dtype_that_it_began_with(
         (["build", "corpus", "out", "--holdout", "test"], "the hold-out 'test' is no folder"),
         (["build", "corpus", "a/out", "--holdout", "a"], "OUT is inside --holdout a: name another"),
         (["build", "corpus", "out", "--holdout", "a", "--holdout", "b/a"], "rename one"),
+        (["build", "corpus", "out", "holdout.correlation=0.9"], "there is none: name one with"),
         (["write", "corpus", "out"], "holds no clusters: build them first"),
     ],
 )
@@ -157,7 +171,8 @@ def test_every_setting_makes_a_step_anew(tmp_path: Path, monkeypatch: pytest.Mon
     networks = {"dtype": "bfloat16", "device": "cuda", "quality_model": "nima"}
 
     def steps(*given: str) -> object:
-        found = steps_of(tmp_path / "out", corpus, settings_from(given, None))
+        held = [open_holdout(tmp_path / "corpus")]
+        found = steps_of(tmp_path / "out", corpus, settings_from(given, None), holdouts=held)
         if given[-1].partition("=")[0] in networks:  # told by weights, which are not there
             return repr(found)
         return [(step.name, dict(step.settings())) for step in found]

@@ -51,20 +51,24 @@ def add_verbs(verbs: argparse._SubParsersAction) -> None:
 
 def report_command(chosen: argparse.Namespace) -> None:
     """Writes the page."""
+    from instruct_imagen.data.clusters.building import reading
     from instruct_imagen.data.clusters.pages.report import write_report
 
     check_file(chosen.out, suffix=".html", name="OUT.html")
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    write_report(chosen.build, chosen.out, seed=chosen.seed)
+    with reading(chosen.build):
+        write_report(chosen.build, chosen.out, seed=chosen.seed)
     print(chosen.out)
 
 
 def pairs_command(chosen: argparse.Namespace) -> None:
     """Writes the sheet."""
+    from instruct_imagen.data.clusters.building import reading
     from instruct_imagen.data.clusters.pages.pairs import ANSWERS, SHEET, write_pairs
 
     check_folder(chosen.out, name="OUT")
-    count = write_pairs(chosen.build, chosen.out, count=chosen.count, seed=chosen.seed)
+    with reading(chosen.build):
+        count = write_pairs(chosen.build, chosen.out, count=chosen.count, seed=chosen.seed)
     print(
         f"{chosen.out}: {count} pairs; look at {SHEET}, fill {ANSWERS}, then: "
         f"instruct-imagen clusters learn {chosen.build} {chosen.out / ANSWERS}"
@@ -73,6 +77,7 @@ def pairs_command(chosen: argparse.Namespace) -> None:
 
 def learn_command(chosen: argparse.Namespace) -> None:
     """Learns thresholds."""
+    from instruct_imagen.data.clusters.building import reading
     from instruct_imagen.data.clusters.finished import Finished
     from instruct_imagen.data.clusters.labelled_pairs import (
         FOLDS,
@@ -82,9 +87,11 @@ def learn_command(chosen: argparse.Namespace) -> None:
         read_answers,
     )
 
-    found = Finished(chosen.build)
     answers, empty = read_answers(chosen.answers)
-    learnt = learn(found, answers, chosen.answers, false_merges=chosen.false_merges)
+    with reading(chosen.build):
+        found = Finished(chosen.build)
+        learnt = learn(found, answers, chosen.answers, false_merges=chosen.false_merges)
+        used = as_settings(found.thresholds)
     same = sum(answer.same for answer in answers)
     print(
         f"{len(answers)} labelled pairs, {same} near-duplicates and {len(answers) - same} others; "
@@ -94,13 +101,19 @@ def learn_command(chosen: argparse.Namespace) -> None:
     def line(name: str, rates: Rates) -> None:
         print(f"{name}: recall {rates.recall:.3f}, false merges {rates.false_merges:.3f}")
 
-    line(f"before ({as_settings(found.thresholds)})", learnt.before)
+    line(f"before ({used})", learnt.before)
     line("after", learnt.after)
     if learnt.left_out is None:
         print(f"fewer than {FOLDS} of a kind: what the new ones make of other pairs is not known")
     else:
         line(f"after, of pairs left out of learning, a {FOLDS}th each time", learnt.left_out)
     alike, apart = learnt.far
+    measured, candidates = learnt.drawn
+    if measured < candidates:
+        print(
+            f"{measured:,} of {candidates:,} candidates were drawn by lot and measured, each "
+            "standing for its share: the numbers below are estimates"
+        )
     print(
         f"with the {alike:,} near-duplicates and {apart:,} others that lie farther from the "
         "thresholds, as the build took them:"

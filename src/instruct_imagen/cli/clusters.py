@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from instruct_imagen.cli.cluster_settings import settings_from
 from instruct_imagen.cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from instruct_imagen.data.clusters.reading import WebCorpus
     from instruct_imagen.data.clusters.steps.base import Step
 
 SHOWN = 5
@@ -117,7 +116,12 @@ def build_command(chosen: argparse.Namespace) -> None:
     from instruct_imagen.data.clusters.holdouts import STARTER, open_holdout
     from instruct_imagen.data.clusters.pages.report import PAGE, write_report
     from instruct_imagen.data.clusters.reading import PART_ROWS, open_web_corpus
-    from instruct_imagen.data.clusters.settings import keep_dtype, steps_of, with_dtype
+    from instruct_imagen.data.clusters.settings import (
+        ClusterSettings,
+        keep_dtype,
+        steps_of,
+        with_dtype,
+    )
 
     check_folder(chosen.out, name="OUT")
     out, folder = chosen.out.resolve(), chosen.corpus.resolve()
@@ -128,7 +132,13 @@ def build_command(chosen: argparse.Namespace) -> None:
             )
     if chosen.store is not None and elsewhere():
         raise UsageError("--store is one file of one machine: leave it out with DAFT_RUNNER=ray")
-    settings, remark = with_dtype(out, settings_from(chosen.settings, chosen.domains))
+    asked = settings_from(chosen.settings, chosen.domains)
+    settings, remark = with_dtype(out, asked)
+    if not chosen.holdouts and settings.holdout != ClusterSettings().holdout:
+        raise UsageError(
+            "holdout.… says from where on a row is a picture of a hold-out, and there is none: "
+            "name one with --holdout, or leave it out"
+        )
     options = options_in(chosen.options)
     rows = chosen.part_rows or PART_ROWS
     corpus = open_web_corpus(folder, kind=chosen.kind, options=options, part_rows=rows)
@@ -163,12 +173,14 @@ def build_command(chosen: argparse.Namespace) -> None:
             for one in holdouts
         ],
     }
-    keep_dtype(out, settings)
     if remark:
         print(remark, file=sys.stderr)
     bars = _Bars()
     try:
-        counts = build(chosen.out, steps, workers=chosen.workers, report=bars, about=about)
+        counts = build(
+            chosen.out, steps, workers=chosen.workers, report=bars, about=about,
+            begin=lambda: keep_dtype(out, settings, stated=bool(asked.dtype)),
+        )  # fmt: skip
     finally:
         bars.close()
     for step in steps:
@@ -185,56 +197,40 @@ def write_command(chosen: argparse.Namespace) -> None:
     """Writes shards."""
     from tqdm import tqdm
 
-    from instruct_imagen.data.clusters.building import made_of
+    from instruct_imagen.data.clusters.building import reading
     from instruct_imagen.data.clusters.by_concept import CLUSTER_SIZE
+    from instruct_imagen.data.clusters.finished import corpus_of
     from instruct_imagen.data.clusters.steps.members import MEMBERS, Members
     from instruct_imagen.data.clusters.writing import ClusterJob, read_members
     from instruct_imagen.data.shards.building import build_shards
 
     check_folder(chosen.out, name="OUT")
-    about = made_of(chosen.build)
-    members = chosen.build / Members.name / MEMBERS
-    there = read_members(members).num_rows // CLUSTER_SIZE
-    if not there:
-        raise UsageError(f"{chosen.build} holds no clusters: filters or `least` leave none")
-    job = ClusterJob(
-        members=members,
-        clusters=min(chosen.clusters or there, there),
-        corpus=corpus_of(chosen.build, about),
-        licence=chosen.licence,
-        size=chosen.size,
-        fit=chosen.fit,
-        seed=chosen.seed,
-        shard=chosen.shard,
-    )
-    with tqdm(total=job.shards, unit="shard", disable=None) as bar:
-        manifest = build_shards(
-            chosen.out, job, workers=chosen.workers, report=lambda made: bar.update() and None
+    with reading(chosen.build) as about:
+        members = chosen.build / Members.name / MEMBERS
+        there = read_members(members).num_rows // CLUSTER_SIZE
+        if not there:
+            raise UsageError(f"{chosen.build} holds no clusters: filters or `least` leave none")
+        corpus, _ = corpus_of(chosen.build, about)
+        if not corpus.folder.is_dir():
+            raise UsageError(
+                f"the corpus of {chosen.build} is no longer at {corpus.folder}: build again from "
+                "where it lies now (what is done is not done again)"
+            )
+        job = ClusterJob(
+            members=members,
+            clusters=min(chosen.clusters or there, there),
+            corpus=corpus,
+            licence=chosen.licence,
+            size=chosen.size,
+            fit=chosen.fit,
+            seed=chosen.seed,
+            shard=chosen.shard,
         )
+        with tqdm(total=job.shards, unit="shard", disable=None) as bar:
+            manifest = build_shards(
+                chosen.out, job, workers=chosen.workers, report=lambda made: bar.update() and None
+            )
     print(f"{chosen.out}: {manifest.examples:,} examples of {job.clusters:,} clusters")
-
-
-def corpus_of(build: Path, about: Mapping[str, Any]) -> WebCorpus:
-    """The corpus of a build, by what `building.made_of` says of it.
-
-    Raises:
-        UsageError: It lies elsewhere now, or another version built it.
-    """
-    from instruct_imagen.data.clusters.reading import WebCorpus
-
-    try:
-        folder = Path(about["folder"])
-        corpus = WebCorpus(
-            folder=folder, kind=about["kind"], options=about["options"], parts=about["parts"]
-        )
-    except (KeyError, TypeError) as error:
-        raise UsageError(f"{build} is no whole build of clusters ({error}): build again") from error
-    if not folder.is_dir():
-        raise UsageError(
-            f"the corpus of {build} is no longer at {folder}: build again from where it lies now "
-            "(what is done is not done again)"
-        )
-    return corpus
 
 
 def until(steps: Sequence[Step], last: str | None) -> Sequence[Step]:

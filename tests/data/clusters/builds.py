@@ -16,6 +16,8 @@ from PIL import Image, ImageDraw
 
 from instruct_imagen.data.clusters.building import build
 from instruct_imagen.data.clusters.filtering import FilterSettings
+from instruct_imagen.data.clusters.holdouts import open_holdout
+from instruct_imagen.data.clusters.pages.report import PAGE, write_report
 from instruct_imagen.data.clusters.reading import WebCorpus, open_web_corpus
 from instruct_imagen.data.clusters.settings import ClusterSettings, steps_of
 from instruct_imagen.data.clusters.steps.base import Step
@@ -94,9 +96,34 @@ def encoded(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def small_steps(corpus: Path, root: Path, rows: int = 8) -> Sequence[Step]:
+def small_steps(
+    corpus: Path, root: Path, rows: int = 8, holdouts: Sequence[Path] = ()
+) -> Sequence[Step]:
     """The steps of the corpus' build."""
-    return steps_of(root, open_small(corpus, rows), SETTINGS)
+    held = [open_holdout(one) for one in holdouts]
+    return steps_of(root, open_small(corpus, rows), SETTINGS, holdouts=held)
+
+
+def whole_build(corpus: Path, root: Path, held: Path) -> None:
+    """All that the command does: the clusters, what they are of, and the page about them."""
+    found = open_small(corpus)
+    steps = small_steps(corpus, root, holdouts=[held])
+    about = {
+        "folder": str(corpus), "kind": found.kind, "options": {}, "parts": found.parts,
+        "steps": [step.name for step in steps],
+    }  # fmt: skip
+    build(root, steps, about=about)
+    write_report(root, root / PAGE, again=False)
+
+
+def left_of(root: Path) -> dict[str, bytes]:
+    """All that a whole build has left but for its locks, by name."""
+    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in files
+        if path.name not in (".lock", ".claim")
+    }
 
 
 def open_small(corpus: Path, rows: int = 8) -> WebCorpus:
@@ -110,15 +137,15 @@ def members_of(root: Path) -> bytes:
 
 
 def serve() -> None:
-    """Reads corpus, folder, and seconds after which to kill; tells whether the build had ended.
+    """Reads corpus, folder, hold-out, and seconds after which to kill; tells how the build ended.
 
     Builds are forked from this process, which has imported all and computed nothing.
     """
     for line in sys.stdin:
-        corpus, root, seconds = json.loads(line)
+        corpus, root, held, seconds = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            build(Path(root), small_steps(Path(corpus), Path(root)))
+            whole_build(Path(corpus), Path(root), Path(held))
             os._exit(0)
         end = time.monotonic() + seconds
         status = 0

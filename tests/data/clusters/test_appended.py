@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -25,6 +26,29 @@ def test_blocks_become_the_file_that_numpy_writes(tmp_path: Path) -> None:
     for name, array in parts.items():
         np.save(tmp_path / "plain.npy", array)
         assert (tmp_path / name).read_bytes() == (tmp_path / "plain.npy").read_bytes()
+
+
+def test_room_is_asked_for_behind_what_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    real = os.posix_fallocate
+
+    def noted(handle: int, start: int, size: int) -> None:
+        asked.append((start, size, os.fstat(handle).st_size))
+        real(handle, start, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", noted)
+    of = {
+        "a": (tmp_path / "a", np.dtype(np.int64), (3, 2)),
+        "none": (tmp_path / "none", np.dtype(np.int64), (0, 2)),
+    }
+    with appended(of) as files:
+        assert (tmp_path / "a").stat().st_size == asked[0][0] + 48  # all of it, before any row
+        files.add("a", np.ones((3, 2), np.int64))
+    # Where the C library does it itself, it reads none of the bytes from the file's end on.
+    assert [(start >= end, size) for start, size, end in asked] == [(True, 48)]
+    assert np.load(tmp_path / "a").sum() == 6 and np.load(tmp_path / "none").shape == (0, 2)
 
 
 def test_a_number_of_rows_that_was_not_said_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from instruct_imagen.data.clusters import encoders, sentences, writing
-from instruct_imagen.data.clusters.building import build, run_step
+from instruct_imagen.data.clusters.building import build, reading, run_step
 from instruct_imagen.data.clusters.domains import Domain, DomainSettings
 from instruct_imagen.data.clusters.reading import Loader, WebCorpus, open_web_corpus
 from instruct_imagen.data.clusters.rows import ClusterError
@@ -34,6 +35,7 @@ from tests.data.clusters.builds import (
     SETTINGS,
     drawing,
     encoded,
+    left_of,
     members_of,
     open_small,
     small_steps,
@@ -241,12 +243,38 @@ def test_two_builds_in_one_folder(corpus: Path, tmp_path: Path) -> None:
 
     def meanwhile(step: object, done: int, parts: int) -> None:
         if not told:
-            with pytest.raises(ClusterError, match="another process builds clusters in"):
+            with pytest.raises(ClusterError, match="another process reads or builds clusters in"):
                 build(tmp_path, small_steps(corpus, tmp_path)[:1])
             told.append(done)
 
     build(tmp_path, small_steps(corpus, tmp_path)[:1], report=meanwhile)
     assert told
+
+
+def test_no_build_begins_while_its_clusters_are_read(
+    corpus: Path, built: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(built, tmp_path / "out"))
+    steps = small_steps(corpus, root)
+    build(root, steps, about={"of": "a test"})
+    with reading(root) as about, reading(root):  # as many as will
+        assert about["of"] == "a test"
+        with pytest.raises(ClusterError, match="another process reads or builds clusters in"):
+            build(root, steps)
+
+    def meanwhile(*_: object) -> None:
+        with pytest.raises(ClusterError, match="another process builds clusters in"), reading(root):
+            raise AssertionError("two builds might be mixed")
+
+    build(root, steps, report=meanwhile, about={"of": "a test"})
+    with reading(root) as about:
+        assert about["of"] == "a test"
+    with (
+        pytest.raises(ClusterError, match="holds no clusters"),
+        reading(tmp_path / "none"),
+    ):
+        pass
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_corpus_of_which_nothing_is_left(tmp_path: Path) -> None:
@@ -276,10 +304,11 @@ class Builder:
             text=True,
         )
 
-    def __call__(self, corpus: Path, root: Path, seconds: float) -> int:
+    def __call__(self, corpus: Path, root: Path, held: Path, seconds: float) -> int:
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        print(json.dumps([str(corpus), str(root), seconds]), file=self._server.stdin, flush=True)
+        line = json.dumps([str(corpus), str(root), str(held), seconds])
+        print(line, file=self._server.stdin, flush=True)
         return int(self._server.stdout.readline())
 
     def close(self) -> None:
@@ -296,24 +325,84 @@ def builder() -> Iterator[Builder]:
 
 
 def test_twenty_kills_at_any_moment_change_no_byte(
-    corpus: Path, built: Path, builder: Builder, tmp_path: Path
+    corpus: Path, builder: Builder, tmp_path: Path
 ) -> None:
+    held = tmp_path / "held"
+    held.mkdir()
+    (held / "a.png").write_bytes((corpus / "star_0.png").read_bytes())
+    (held / "b.png").write_bytes(encoded(drawing("wheel", 50)))
     start = time.monotonic()
-    assert builder(corpus, tmp_path / "calm", 600) == 0
+    assert builder(corpus, tmp_path / "calm", held, 600) == 0
     usual = time.monotonic() - start
-    assert members_of(tmp_path / "calm") == members_of(built)
+    calm = left_of(tmp_path / "calm")
+    assert {"build.json", "report.html", f"members/{MEMBERS}", "leaks/00000.jsonl"} < set(calm)
+    assert b"star_0.png" not in calm[f"members/{MEMBERS}"]
     rng, kills, builds = random.Random(0), 0, 0
     while kills < KILLS:
         # A build gets about a tenth further each time, and when it has ended another one begins.
-        ended = builder(corpus, tmp_path / f"killed{builds}", rng.uniform(0, usual / 4))
+        ended = builder(corpus, tmp_path / f"killed{builds}", held, rng.uniform(0, usual / 4))
         assert ended in (0, -9)
         kills += ended == -9
         if ended == 0:
-            assert members_of(tmp_path / f"killed{builds}") == members_of(built)
+            assert left_of(tmp_path / f"killed{builds}") == calm
             builds += 1
-    assert builder(corpus, tmp_path / f"killed{builds}", 600) == 0
-    assert members_of(tmp_path / f"killed{builds}") == members_of(built)
-    assert not list((tmp_path / f"killed{builds}").rglob(".*.tmp"))
+    assert builder(corpus, tmp_path / f"killed{builds}", held, 600) == 0
+    assert left_of(tmp_path / f"killed{builds}") == calm
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int((path / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(path.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+BY_TWO = """
+import sys
+from pathlib import Path
+from instruct_imagen.data.clusters.building import build
+from tests.data.clusters.builds import small_steps
+
+corpus, root = map(Path, sys.argv[1:])
+build(root, small_steps(corpus, root), workers=2)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_workers_of_a_killed_build_end_and_change_no_byte(
+    corpus: Path, built: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(built, tmp_path / "out"))
+    shutil.rmtree(root / "embed")  # four parts, which two processes make
+    calm = left_of(built)
+    killed = subprocess.Popen(
+        [sys.executable, "-c", BY_TWO, str(corpus), str(root)], cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
+    )  # fmt: skip
+    try:
+        # As soon as two have begun: each is in the middle of a part, or about to begin one.
+        while killed.poll() is None and len(list((root / "embed").glob(".*.tmp"))) < 1:
+            time.sleep(0.005)
+        workers = children_of(killed.pid)
+        assert killed.poll() is None and len(workers) >= 2
+    finally:
+        killed.kill()
+        killed.wait()
+    build(root, small_steps(corpus, root))  # beside those that are still there
+    assert left_of(root) == calm
+    while any(map(is_alive, workers)):  # for ever, if they stayed
+        time.sleep(0.05)
+    build(root, small_steps(corpus, root))
+    assert left_of(root) == calm
 
 
 def test_shards_hold_every_pair_once_with_three_others_of_its_cluster(

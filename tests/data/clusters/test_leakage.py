@@ -77,9 +77,10 @@ def plant(corpus: Path) -> dict[str, str]:
         "yy_jpeg.jpg": (jpeg(ladder), "ladder.png"),
         "zz_part.png": (encoded(wheel.crop((4, 3, 62, 60))), "inner/wheel.png"),
     }
-    for key, (data, _) in planted.items():
+    for key, (data, name) in planted.items():
         (corpus / key).write_bytes(data)
-        (corpus / key).with_suffix(".txt").write_text("a star of the town")
+        thing = Path(name).stem
+        (corpus / key).with_suffix(".txt").write_text(f"a {thing} of the town")
     return {key: name for key, (_, name) in planted.items()}
 
 
@@ -176,7 +177,11 @@ def test_another_hold_out_makes_the_rest_anew(
     assert set(named(root)) == {"yy_larger.png", "aa_same.png", "mm_flipped.png"}
     assert members_of(root) != first
     strict = replace(SETTINGS.duplicates, correlation=1.5, similarity=2)  # nothing is alike
-    settings, found = replace(SETTINGS, duplicates=strict), [open_holdout(mine)]
+    found = [open_holdout(mine)]
+    other = replace(SETTINGS, duplicates=strict)  # of the corpus' own pairs, not of these
+    build(root, steps_of(root, open_small(corpus), other, holdouts=found))
+    assert set(named(root)) == {"yy_larger.png", "aa_same.png", "mm_flipped.png"}
+    settings = replace(SETTINGS, holdout=strict)
     build(root, steps_of(root, open_small(corpus), settings, holdouts=found))
     assert set(named(root)) == {"aa_same.png"}
 
@@ -234,6 +239,30 @@ def test_no_picture_of_a_hold_out_is_passed_over(tmp_path: Path) -> None:
     (folder / "c.png").write_bytes(second)
     (folder / "labels.csv").write_text("path,label\nb.png,star\n")
     assert [name for name, _ in open_holdout(folder).images(0)] == ["b.png", "c.png"]
+
+
+def test_a_picture_that_a_table_names_and_that_is_replaced_is_looked_at_anew(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "test" / "inner").mkdir(parents=True)
+    one, other = (tmp_path / "test" / name for name in ("one.bin", "inner/two.bin"))
+    one.write_bytes(packed(scene(0)))
+    other.write_bytes(packed(scene(1)))
+    (tmp_path / "test" / "list.csv").write_text("path,label\none.bin,a\ninner/two.bin,b\n../x,c\n")
+    held = HoldOut(
+        root=tmp_path / "out", sets=(open_holdout(tmp_path / "test"),),
+        images=building.encoders_of(SETTINGS)[0],
+    )  # fmt: skip
+    build(tmp_path / "out", [held])
+    assert held.missing() == []
+    first = held.pictures().sha256
+    other.write_bytes(packed(scene(2)))
+    assert held.missing() == ["00.00000"]
+    assert build(tmp_path / "out", [held])["holdout"]["held out"] == 2
+    second = held.pictures().sha256
+    assert first[0] == second[0] and first[1] != second[1]
+    other.unlink()
+    assert held.missing() == ["00.00000"]
 
 
 def test_a_hold_out_that_cannot_be_read_is_no_hold_out(

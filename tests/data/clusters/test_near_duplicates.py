@@ -177,6 +177,39 @@ def test_learnt_thresholds_keep_to_the_allowed_false_merges(given_, allowed: flo
     assert (np.diff(by_eye[near.above]) >= 0).all() and (np.diff(by_eye[near.below]) <= 0).all()
 
 
+def test_a_pair_counts_for_as_many_as_it_stands_for() -> None:
+    rng = np.random.default_rng(2)
+    same = np.arange(300) < 100
+    measured = Measured(
+        similarity=np.full(300, 0.5, np.float32),
+        correlation=np.where(same, rng.uniform(0.9, 1, 300), rng.uniform(0.8, 1, 300)),
+        difference=np.where(same, rng.uniform(0, 1, 300), rng.uniform(0.2, 3, 300)),
+    )
+    times = np.where(same, 1, rng.integers(1, 6, 300))
+    rows = np.repeat(np.arange(300), times)
+    repeated = Measured(
+        similarity=measured.similarity[rows],
+        correlation=measured.correlation[rows],
+        difference=measured.difference[rows],
+    )
+    found = learn_thresholds(measured, same, false_merges=0.05, weights=times.astype(float))
+    assert found == learn_thresholds(repeated, same[rows], false_merges=0.05)
+    assert found != learn_thresholds(measured, same, false_merges=0.05)
+    # Either three that are lowly correlated or twenty that differ, never both: another lies there.
+    same = np.arange(24) < 23
+    few = np.arange(24) < 3
+    measured = Measured(
+        similarity=np.full(24, 0.5, np.float32),
+        correlation=np.where(few, 0.9, np.where(same, 0.99, 0.92)),
+        difference=np.where(few, 0.1, np.where(same, 0.6, 0.3)),
+    )
+    taken = near_duplicates(measured, learn_thresholds(measured, same, false_merges=0))
+    assert (taken == (same & ~few)).all()
+    heavy = np.where(few, 10.0, 1.0)
+    found = learn_thresholds(measured, same, false_merges=0, weights=heavy)
+    assert (near_duplicates(measured, found) == few).all()
+
+
 def test_what_can_be_told_apart_is() -> None:
     rng = np.random.default_rng(0)
     same = np.arange(400) < 200

@@ -59,7 +59,9 @@ def test_tars_are_parts_and_rows_say_all_that_is_known(tmp_path):
         images_tar(tmp_path / f"{shard:05d}.tar", range(4 * shard, 4 * shard + 4))
     corpus, rows, found = whole(tmp_path)
     assert (corpus.kind, corpus.parts, found.total) == ("captioned_tars", 3, 0)
-    assert [corpus.files(part) for part in range(3)] == [(f"0000{n}.tar",) for n in range(3)]
+    assert [corpus.pieces(part) for part in range(3)] == [
+        ((f"0000{n}.tar", range(0)),) for n in range(3)
+    ]
     assert [row.key for row in rows] == [f"{n // 4:05d}/{n:04d}" for n in range(12)]
     row = rows[5]
     assert (row.caption, row.url, row.page) == ("picture 5", "http://a/5.png", "http://a/5")
@@ -118,7 +120,7 @@ def test_ranges_are_parts_and_images_are_found_again(kind, tmp_path):
     for order in (range(count), range(count - 1, -1, -1), (9, 1, 1, 8, 0, 10)):
         some = [rows[index] for index in order]
         assert list(load(some)) == [encoded(index) for index in order]
-    assert {file for part in range(3) for file in corpus.files(part)} == (
+    assert {file for part in range(3) for file, _ in corpus.pieces(part)} == (
         {row.place.file for row in rows} if kind not in ("csv", "tsv") else {f"in/list.{kind}"}
     )
 

@@ -4,7 +4,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instruct_imagen.data.clusters.union_find import UnionFind, grouped
+from instruct_imagen.data.clusters.union_find import UnionFind
+
+
+def grouped(count: int, pairs: np.ndarray) -> np.ndarray:
+    groups = UnionFind(count)
+    for one, other in pairs.tolist():
+        groups.union(one, other)
+    return groups.roots()
 
 
 @st.composite

@@ -22,7 +22,13 @@ from instruct_imagen.evaluation.judges.quality import (
     verdict,
 )
 from instruct_imagen.evaluation.judges.quality_networks import SIZES, Features, PixelNetwork
-from instruct_imagen.evaluation.quality_fit import Amounts, scale_of, second_limit, taught
+from instruct_imagen.evaluation.quality_fit import (
+    Amounts,
+    grade_loss,
+    scale_of,
+    second_limit,
+    taught,
+)
 from instruct_imagen.evaluation.quality_lessons import (
     Renders,
     disturbed,
@@ -173,6 +179,22 @@ def test_what_nobody_sees_is_small_and_everywhere():
     away = (disturbed(images).float() - 128).square().mean((1, 2, 3)).sqrt()
     assert 0.3 < float(away.max()) <= 1.3  # rounding adds to it
     assert float(away.min()) < 0.3
+
+
+def test_the_loss_of_grades_asks_three_questions_at_once():
+    steps = torch.tensor([0.0, 1.0, -0.5], dtype=torch.float64)
+    said = torch.tensor([-2.0, 0.1, 0.9, 3.0], dtype=torch.float64)
+    grades = torch.arange(4)
+    limits = np.cumsum(np.log1p(np.exp(steps.numpy()))) - 1
+    wrong = []
+    for fault, grade in zip(said.tolist(), grades.tolist(), strict=True):
+        for question, limit in enumerate(limits):  # any fault, more than light, strong
+            yes = 1 / (1 + np.exp(limit - fault))
+            wrong.append(-np.log(yes if grade > question else 1 - yes))
+    loss = grade_loss(said, steps, grades)
+    assert float(loss) == pytest.approx(np.mean(wrong), rel=1e-6)
+    assert float(grade_loss(3 * said, steps, grades)) < float(loss)
+    assert float(grade_loss(said.flip(0), steps, grades)) > 2 * float(loss)
 
 
 def test_networks_and_scale_are_made_the_same_again():

@@ -66,8 +66,12 @@ def appended(
             }  # fmt: skip
             np.lib.format.write_array_header_1_0(files[name], about)
             files[name].flush()
+            if not sizes[name]:
+                continue
             try:
-                os.posix_fallocate(files[name].fileno(), 0, files[name].tell() + sizes[name])
+                # Behind what is there: where a disk cannot do it the C library writes zeros, and
+                # reads what lies before the end first, which a file open for writing refuses.
+                os.posix_fallocate(files[name].fileno(), files[name].tell(), sizes[name])
             except OSError as error:  # a quota, or somebody else who was faster
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                     raise

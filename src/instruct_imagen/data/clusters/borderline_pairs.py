@@ -30,7 +30,8 @@ SAME, OTHER = "near-duplicates", "two pictures"
 BY = ("embedding", "correlation", "difference")
 """What may decide on a pair, by the numbers of `kinds_of`."""
 
-_LOOK = 30_000  # candidates that are measured again; of more, so many drawn by lot
+LOOK = 30_000
+"""Candidates that are measured again; of more, about so many drawn by lot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +109,9 @@ def candidates_of(found: Finished, rng: np.random.Generator) -> dict[str, np.nda
     chosen = {}
     for domain in found.domains:
         pairs = found.candidates(domain)
-        if total > _LOOK:
-            some = rng.choice(len(pairs), len(pairs) * _LOOK // total, replace=False)
+        if total > LOOK:
+            # At least one of each domain: what has no chance to be drawn, nothing stands for.
+            some = rng.choice(len(pairs), -(-len(pairs) * LOOK // total), replace=False)
             pairs = pairs[np.sort(some)]
         chosen[domain] = np.asarray(pairs)
     return chosen

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from instruct_imagen.data.clusters.steps.base import WHOLE, Step
 from instruct_imagen.data.clusters.steps.members import MEMBERS, Members
 from instruct_imagen.data.one_thread import one_thread
 from instruct_imagen.data.shards.layout import sha256_of, sync_folder, write_whole
+from instruct_imagen.data.shards.locks import locked
 
 LOCK = ".lock"
 
@@ -36,6 +36,7 @@ def build(
     workers: int = 1,
     report: Report = lambda step, done, parts: None,
     about: Mapping[str, Any] | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, int]]:
     """Makes the parts of steps that are not done.
 
@@ -46,6 +47,7 @@ def build(
         report: Is told how far it is.
         about: What the build is made of, for `made_of`, as plain JSON types; None keeps no such
             note.
+        begin: Is called first, while no other build is at work there.
 
     Returns:
         Step → what its parts counted.
@@ -66,7 +68,8 @@ def build(
             _unfinish(root)
         report(step, done, parts)
 
-    with _alone(root):
+    with _locked(root, shared=False):
+        begin()
         word = secrets.token_hex(8)
         claim(root, word)
         known = _noted(root)
@@ -147,18 +150,28 @@ def run_step(step: Step, *, workers: int, report: Report) -> dict[str, int]:
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Keeps other builds out of a folder; the system frees it however the process ends."""
-    # A file and not the folder: shared disks lock what is open for writing alone.
-    handle = os.open(root / LOCK, os.O_RDWR | os.O_CREAT)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ClusterError(
-                f"another process builds clusters in {root}: wait for it to end, or name another "
-                "folder"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
+def reading(root: Path) -> Iterator[Mapping[str, Any]]:
+    """What the clusters of a folder were made of (`made_of`); no build begins there meanwhile.
+
+    Raises:
+        ClusterError: See `made_of`; or a build is at work there.
+    """
+    made_of(root)  # where there is no build, no file is left behind
+    if not (root / LOCK).exists() and not os.access(root, os.W_OK):
+        yield made_of(root)  # a copy of somebody else's, in which nobody builds
+        return
+    with _locked(root, shared=True):
+        yield made_of(root)
+
+
+def _locked(root: Path, *, shared: bool) -> AbstractContextManager[None]:
+    """Keeps builds out of a folder: for a build, which is alone there, or shared by its readers."""
+    # A file and not the folder: shared disks lock what is open for writing alone, and for others
+    # what is open for reading.
+    writes = not shared or not (root / LOCK).exists()
+    what = "builds" if shared else "reads or builds"
+    busy = ClusterError(
+        f"another process {what} clusters in {root}: wait for it to end, or name another folder"
+    )
+    flags = os.O_RDWR | os.O_CREAT if writes else os.O_RDONLY
+    return locked(root / LOCK, flags=flags, shared=shared, busy=busy)

@@ -116,6 +116,48 @@ def first_of_each(
     return np.sort(np.concatenate([one.to_arrow()[order].to_numpy() for one in found]))
 
 
+def sharing(
+    tables: Sequence[Path], column: str, order: str, most: int, *, at_once: int = AT_ONCE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows have a text that more than `most` rows have.
+
+    Args:
+        tables: Parquet files.
+        column: Of texts, which are equal if they are but for case and spaces; told by 64 bits.
+        order: A column of unique values, which says what comes first.
+        most: See above, 1 or more.
+        at_once: See `first_of_each`.
+
+    Returns:
+        Their values of `order`, ascending, and which text each has, by numbers from 0 in the order
+        of the texts' first rows: (M,) and (M,) int64.
+    """
+    daft = _daft()
+    text = daft.col(column).normalize(lowercase=True, white_space=True)
+    rows = daft.read_parquet([str(path) for path in tables])
+    rows = rows.select(text.hash().alias("text"), order)
+    total = sum(pq.read_metadata(path).num_rows for path in tables)
+    passes = max(1, -(-total // at_once))
+    bounds = [2**64 * number // passes for number in range(1, passes)]
+    ids, texts = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
+    for low, high in pairwise([None, *bounds, None]):
+        some = rows if low is None else rows.where(daft.col("text") >= daft.lit(np.uint64(low)))
+        some = some if high is None else some.where(daft.col("text") < daft.lit(np.uint64(high)))
+        table = some.to_arrow()
+        found = table["text"].to_numpy()
+        _, places, sizes = np.unique(found, return_inverse=True, return_counts=True)
+        many = sizes[places] > most
+        ids.append(table[order].to_numpy()[many])
+        texts.append(found[many])
+    every, shared = np.concatenate(ids), np.concatenate(texts)
+    ascending = np.argsort(every, kind="stable")
+    every, shared = every[ascending], shared[ascending]
+    _, first, groups = np.unique(shared, return_index=True, return_inverse=True)
+    ranks = np.empty(len(first), np.int64)
+    ranks[np.argsort(first)] = np.arange(len(first))
+    return every, ranks[groups]
+
+
 def elsewhere() -> bool:
     """Whether parts are made by a cluster."""
     return os.environ.get("DAFT_RUNNER", "").lower() == "ray"

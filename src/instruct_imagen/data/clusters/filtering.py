@@ -35,6 +35,11 @@ class FilterSettings:
         blank_near: What counts as nearly: levels of 255 from the median, in each channel.
         min_quality: Least score of the quality measure; of a network, look at its scores first.
         captions: Rules of captions.
+        most_images: Images that may share a caption, whatever they show; 0 for any number. ALIGN
+            takes 10 (Jia et al. 2021, §3); where one thing is there in eleven sets of drawings, 12
+            leaves all of them.
+        alike: From where on the pictures of more than those are of one kind, and are kept: 0 is as
+            alike as any two of the corpus, 1 is equal (see `shared_captions`).
 
     Raises:
         ClusterError: A number is out of range.
@@ -47,6 +52,8 @@ class FilterSettings:
     blank_near: int = 8
     min_quality: float = 0.4
     captions: CaptionRules = field(default_factory=CaptionRules)
+    most_images: int = 12
+    alike: float = 0.5
 
     def __post_init__(self) -> None:
         limits = {
@@ -56,6 +63,8 @@ class FilterSettings:
             "blank": (0, 1),
             "blank_near": (0, 255),
             "min_quality": (0, 1),
+            "most_images": (0, 2**63),
+            "alike": (-1, 1),
         }
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:

@@ -39,16 +39,7 @@ class Finished:
     def __init__(self, root: Path) -> None:
         self.root = root
         about = made_of(root)
-        try:
-            self.steps: tuple[str, ...] = tuple(about["steps"])
-            self.corpus = WebCorpus(
-                folder=Path(about["folder"]), kind=about["kind"], options=about["options"],
-                parts=about["parts"],
-            )  # fmt: skip
-        except (KeyError, TypeError) as error:
-            raise ClusterError(
-                f"{root} was built by another version ({error}): build again, it goes on"
-            ) from error
+        self.corpus, self.steps = corpus_of(root, about)
         self.state = state_of(root, self.steps)
 
     def records(self, step: str) -> list[PartRecord]:
@@ -65,6 +56,13 @@ class Finished:
     def thresholds(self) -> Thresholds:
         """From where on a pair was taken for one of near-duplicates."""
         for _, settings in _manifests(self.root / Duplicates.name):
+            return Thresholds(**settings["thresholds"])
+        return Thresholds()
+
+    @property
+    def holdout_thresholds(self) -> Thresholds:
+        """From where on a row was taken for a picture of a hold-out."""
+        for _, settings in _manifests(self.root / Leaks.name):
             return Thresholds(**settings["thresholds"])
         return Thresholds()
 
@@ -148,6 +146,24 @@ class Finished:
                 if place < len(known) and known[place] == number:
                     found[key] = (domain, place)
         return found
+
+
+def corpus_of(root: Path, about: Mapping[str, Any]) -> tuple[WebCorpus, tuple[str, ...]]:
+    """The corpus and the steps of a build, by what `building.made_of` says of it.
+
+    Raises:
+        ClusterError: Another version built it.
+    """
+    try:
+        corpus = WebCorpus(
+            folder=Path(about["folder"]), kind=about["kind"], options=about["options"],
+            parts=about["parts"],
+        )  # fmt: skip
+        return corpus, tuple(about["steps"])
+    except (KeyError, TypeError) as error:
+        raise ClusterError(
+            f"{root} was built by another version ({error}): build again, it goes on"
+        ) from error
 
 
 def state_of(root: Path, steps: Sequence[str]) -> str:

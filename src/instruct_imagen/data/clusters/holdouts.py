@@ -16,16 +16,18 @@ from typing import Any, Protocol
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.corpora.base import (
     MAX_BYTES,
+    NO_RIGHT,
     EntryError,
     Problems,
     Reader,
     Reading,
+    no_right,
     part_range,
 )
 from instruct_imagen.data.corpora.captioned_table import PATH_COLUMNS, holds_images, named_column
 from instruct_imagen.data.corpora.folders import IMAGE_SUFFIXES, files_below
 from instruct_imagen.data.corpora.separated import SEPARATED
-from instruct_imagen.data.corpora.tables import SUFFIXES, Tables, image_of, table_files
+from instruct_imagen.data.corpora.tables import SUFFIXES, Tables, image_of, named_file, table_files
 from instruct_imagen.data.corpora.tars import check_end
 
 PART_IMAGES = 1000
@@ -88,9 +90,10 @@ class HeldFiles:
         return {"name": self.name, "kind": self.kind, "parts": self.parts}
 
     def inputs(self, part: int) -> Mapping[str, str]:
-        """Names, lengths and times of the files; not of those that a CSV names."""
+        """Names, lengths and times of the files, and of those that a table names."""
         digest = hashlib.sha256()
-        for name in self._files(part):
+        named = _named(self.folder, part, self.parts) if self.kind == "tables" else ()
+        for name in (*self._files(part), *named):
             try:
                 found = (self.folder / name).stat()
                 known = f"{found.st_size} {found.st_mtime_ns}"
@@ -193,6 +196,8 @@ def _of_tar(path: Path, name: str) -> Iterator[Held | EntryError]:
                 assert file is not None  # it is a file
                 yield f"{name}/{member.name}", file.read()
             check_end(tar, path)
+    except PermissionError:
+        yield EntryError(no_right(name), NO_RIGHT)
     except (tarfile.TarError, OSError) as error:
         yield EntryError(f"{name} breaks off: {' '.join(str(error).split())}", "tar breaks off")
 
@@ -221,6 +226,22 @@ def _of_tables(folder: Path, part: int, parts: int) -> Iterator[Held | EntryErro
                 yield error
                 continue
             yield (f"{row.place}/{column}" if len(columns) > 1 else row.place), image.data
+
+
+def _named(folder: Path, part: int, parts: int) -> Iterator[str]:
+    """The images that the rows of a part name by their paths, where they hold none themselves."""
+    files = [folder / name for name in _names(folder, "tables")]
+    schema = Tables(folder, files[:1], None).schema
+    columns = named_column(PATH_COLUMNS, schema)
+    if not columns or any(holds_images(field.type) for field in schema):
+        return
+    for row in Tables(folder, files, columns).entries(part, parts, 0):
+        if isinstance(row, EntryError) or not isinstance(name := row.values[columns[0]], str):
+            continue  # is named when it is read
+        try:
+            yield named_file(name, folder, row.place).as_posix()
+        except EntryError:
+            yield name
 
 
 def _problems(folder: Path) -> Problems:

@@ -10,19 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from instruct_imagen.data.clusters.borderline_pairs import (
-    BY,
-    candidates_of,
-    kinds_of,
-    part_of,
-)
+from instruct_imagen.data.clusters.borderline_pairs import part_of
+from instruct_imagen.data.clusters.far_pairs import far_from, joined, stand_for, strata_of
 from instruct_imagen.data.clusters.finished import Finished
 from instruct_imagen.data.clusters.near_duplicates import (
     Measured,
     Thresholds,
     check_labels,
     learn_thresholds,
-    margins,
     near_duplicates,
 )
 from instruct_imagen.data.clusters.rows import ClusterError
@@ -68,9 +63,12 @@ class Learnt:
         left_out: The same of answers that were left out: learnt on the others, in turn; None where
             there are too few of a kind.
         far: Candidates farther from the thresholds than any answered pair, near-duplicates and
-            others, which count as what the build took them for.
-        far_before: What the build's own make of those and of the answered pairs together.
+            others, which count as what the build took them for; estimated where `drawn` are fewer
+            than all.
+        far_before: What the build's own make of all candidates: of these, and of those that are
+            as near as answered pairs, for which those of their kind stand.
         far_after: What the new ones make of them.
+        drawn: Candidates that were measured, and how many there are.
     """
 
     thresholds: Thresholds
@@ -80,6 +78,7 @@ class Learnt:
     far: tuple[int, int]
     far_before: Rates
     far_after: Rates
+    drawn: tuple[int, int]
 
 
 def read_answers(path: Path) -> tuple[list[Answer], int]:
@@ -140,7 +139,10 @@ def learn(
 
     Answers are of the hardest pairs. Thresholds are learnt from them together with all candidates
     that are farther from the thresholds than any of them: without those, no threshold could let in
-    a single hard pair of two pictures, and would sooner find nothing.
+    a single hard pair of two pictures, and would sooner find nothing. Each pair has the weight of
+    those that it stands for (Horvitz and Thompson): a candidate that was drawn by lot those of its
+    domain, a share of which was drawn; answered pairs all that are as near to the thresholds as
+    those of their kind.
 
     Args:
         found: The build whose rows they are.
@@ -156,13 +158,15 @@ def learn(
     same = np.array([answer.same for answer in answers])
     check_labels(same)
     before = found.thresholds
-    far = _far(found, measured, before)
+    far, weights, near, drawn = far_from(found, measured, before)
     clear = near_duplicates(far, before)
+    strata = strata_of(measured, before)
 
     def learnt(kept: np.ndarray) -> Thresholds:
         thresholds = learn_thresholds(
-            _joined(part_of(measured, kept), far), np.concatenate([same[kept], clear]),
+            joined(part_of(measured, kept), far), np.concatenate([same[kept], clear]),
             false_merges=false_merges, hash_radius=before.hash_radius,
+            weights=np.concatenate([stand_for(strata[kept], near), weights]),
         )  # fmt: skip
         return _rounded(thresholds)
 
@@ -185,47 +189,17 @@ def learn(
                 part_of(measured, mine), learnt(np.flatnonzero(folds != fold))
             )
         left_out = _rates(merged, same)
-    every, labels = _joined(measured, far), np.concatenate([same, clear])
+    every, labels = joined(measured, far), np.concatenate([same, clear])
+    heavy = np.concatenate([stand_for(strata, near), weights])
     return Learnt(
         thresholds=after,
         before=_rates(near_duplicates(measured, before), same),
         after=_rates(near_duplicates(measured, after), same),
         left_out=left_out,
-        far=(int(clear.sum()), int((~clear).sum())),
-        far_before=_rates(near_duplicates(every, before), labels),
-        far_after=_rates(near_duplicates(every, after), labels),
-    )
-
-
-def _far(found: Finished, answered: Measured, thresholds: Thresholds) -> Measured:
-    """Candidates that are farther from the thresholds than all answered pairs of their kind."""
-    parts = [
-        found.measured(domain, pairs)
-        for domain, pairs in candidates_of(found, np.random.default_rng(0)).items()
-    ]
-    every = parts[0]
-    for part in parts[1:]:
-        every = _joined(every, part)
-    reach = np.zeros(len(STRATA))
-    distance = margins(answered, thresholds)
-    np.maximum.at(reach, _strata(answered, thresholds), np.abs(distance))
-    own = np.abs(margins(every, thresholds))
-    return part_of(every, np.flatnonzero(own > reach[_strata(every, thresholds)] + 1e-9))
-
-
-STRATA = range(2 * len(BY))
-
-
-def _strata(measured: Measured, thresholds: Thresholds) -> np.ndarray:
-    """Which measure decides, and to which side: (P,) int64 of `STRATA`."""
-    return 2 * kinds_of(measured, thresholds) + near_duplicates(measured, thresholds)
-
-
-def _joined(one: Measured, other: Measured) -> Measured:
-    return Measured(
-        similarity=np.concatenate([one.similarity, other.similarity]),
-        correlation=np.concatenate([one.correlation, other.correlation]),
-        difference=np.concatenate([one.difference, other.difference]),
+        far=(round(float(weights[clear].sum())), round(float(weights[~clear].sum()))),
+        far_before=_rates(near_duplicates(every, before), labels, heavy),
+        far_after=_rates(near_duplicates(every, after), labels, heavy),
+        drawn=drawn,
     )
 
 
@@ -267,8 +241,12 @@ def _rounded(thresholds: Thresholds) -> Thresholds:
     )
 
 
-def _rates(merged: np.ndarray, same: np.ndarray) -> Rates:
-    return Rates(recall=float(merged[same].mean()), false_merges=float(merged[~same].mean()))
+def _rates(merged: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None) -> Rates:
+    weights = np.ones(len(same)) if weights is None else weights
+    return Rates(
+        recall=float(np.average(merged[same], weights=weights[same])),
+        false_merges=float(np.average(merged[~same], weights=weights[~same])),
+    )
 
 
 def _refuse(path: Path, bad: Sequence[str], where: str = "") -> None:

@@ -17,6 +17,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from instruct_imagen.data.clusters.rows import LINES, ClusterError, Tally
+from instruct_imagen.data.corpora.base import no_right
 from instruct_imagen.data.shards.layout import (
     DRAFTS,
     draft_of,
@@ -162,7 +164,7 @@ class StepFolder:
             except OSError as error:
                 if error.errno not in _FULL:
                     raise  # an input that is gone, for example
-                raise unwritable(self.folder, error) from error
+                raise refused(self.folder, error) from error
             self._keep(part, inputs, draft)
         finally:
             for path in draft._files.values():
@@ -281,6 +283,17 @@ def unwritable(folder: Path, error: OSError) -> ClusterError:
         f"cannot write to {folder} ({error.strerror or error}): name a folder on a disk with room "
         "that you may write to"
     )
+
+
+def refused(folder: Path, error: OSError) -> ClusterError:
+    """One line for what the disk refused to whoever makes a part: to write, or to read an input."""
+    # Arrow's errors name files in their words alone.
+    words = re.search(r"'(/[^']*)'", str(error))
+    named = error.filename or (words and words[1])
+    own = folder.parent.resolve()
+    if error.errno == errno.EACCES and named and not Path(named).resolve().is_relative_to(own):
+        return ClusterError(no_right(named))
+    return unwritable(folder, error)
 
 
 def total(records: Iterable[PartRecord]) -> dict[str, int]:

@@ -124,8 +124,8 @@ def metadata_pairs(columns: Mapping[str, np.ndarray]) -> np.ndarray:
         columns: Name -> a whole number for each picture, such as a hash: (N,); 0 for unknown.
 
     Returns:
-        (M, 2) int64: of those that share a value each with the first one, so that `grouped` makes
-        one group of them and their number stays below N a column.
+        (M, 2) int64: of those that share a value each with the first one, so that they are
+        one group and their number stays below N a column.
     """
     found = [np.empty((0, 2), np.int64)]
     for values in columns.values():
@@ -190,7 +190,12 @@ def borderline(measured: Measured, thresholds: Thresholds, count: int) -> Border
 
 
 def learn_thresholds(
-    measured: Measured, same: np.ndarray, *, false_merges: float = 0.005, hash_radius: int = 8
+    measured: Measured,
+    same: np.ndarray,
+    *,
+    false_merges: float = 0.005,
+    hash_radius: int = 8,
+    weights: np.ndarray | None = None,
 ) -> Thresholds:
     """The thresholds that find most of the labelled near-duplicates.
 
@@ -200,6 +205,7 @@ def learn_thresholds(
         false_merges: Share of the other pairs that the small copies may take for some, in [0, 1).
             Embeddings get a threshold well above that of any other pair.
         hash_radius: Passed on.
+        weights: (P,) float64 above 0, how many pairs each stands for; None: itself.
 
     Raises:
         DuplicateError: A kind of pair is missing.
@@ -208,7 +214,9 @@ def learn_thresholds(
     check_labels(same, len(measured.similarity))
     if not 0 <= false_merges < 1:
         raise DuplicateError(f"false_merges={false_merges} must be at least 0 and below 1")
-    correlation, difference = _best_corner(measured, same, int(false_merges * (~same).sum()))
+    weights = np.ones(len(same)) if weights is None else weights
+    allowed = false_merges * float(weights[~same].sum())
+    correlation, difference = _best_corner(measured, same, weights, allowed)
     known = measured.similarity[~same & np.isfinite(measured.similarity)]
     # half-way to a perfect match from the most similar pictures that are not the same
     similarity = float((1 + known.max()) / 2) if len(known) else 2.0
@@ -230,24 +238,29 @@ def check_labels(same: np.ndarray, pairs: int | None = None) -> None:
         )
 
 
-def _best_corner(measured: Measured, same: np.ndarray, allowed: int) -> tuple[float, float]:
+def _best_corner(
+    measured: Measured, same: np.ndarray, weights: np.ndarray, allowed: float
+) -> tuple[float, float]:
     """Correlation and difference that keep most of the same, and at most `allowed` others.
 
     For every correlation the largest difference is taken that lets no more others in; of equally
     good ones the strictest correlation. Each lies half-way between two measured values.
     """
-    best = (-1, 1.0, 0.0)
+    best = (-1.0, 1.0, 0.0)
+    order = np.argsort(measured.difference, kind="stable")
+    apart, own = order[~same[order]], order[same[order]]
     levels = np.unique(np.quantile(measured.correlation[same], np.linspace(0, 0.2, 201)))
     for correlation in levels.tolist():
-        inside = measured.correlation >= correlation
-        others = np.sort(measured.difference[inside & ~same])
-        limit = float(others[allowed]) if allowed < len(others) else np.inf
-        kept = measured.difference[inside & same & (measured.difference < limit)]
-        kept = kept[np.isfinite(kept)]
+        others = apart[measured.correlation[apart] >= correlation]
+        fits = int(np.searchsorted(np.cumsum(weights[others]), allowed, side="right"))
+        limit = float(measured.difference[others[fits]]) if fits < len(others) else np.inf
+        kept = own[measured.correlation[own] >= correlation]
+        kept = kept[measured.difference[kept] < limit]
+        kept = kept[np.isfinite(measured.difference[kept])]
         if not len(kept):
             continue
-        largest = float(kept.max())
+        largest = float(measured.difference[kept].max())
         between = (largest + limit) / 2 if np.isfinite(limit) else largest
-        if len(kept) >= best[0]:
-            best = (len(kept), correlation, between)
+        if (found := float(weights[kept].sum())) >= best[0]:
+            best = (found, correlation, between)
     return best[1], best[2]

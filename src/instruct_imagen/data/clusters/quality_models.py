@@ -20,6 +20,7 @@ from PIL import Image
 from instruct_imagen.data.annotators.base import EXTRA, AnnotatorError, file_hash, need
 from instruct_imagen.data.annotators.pretrained import load_pretrained
 from instruct_imagen.data.clusters.rows import ClusterError
+from instruct_imagen.data.corpora.base import no_right
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -91,6 +92,10 @@ class ModelQuality:
         path = Path(self.model)
         if not path.is_file():
             raise ClusterError(f"quality: model={self.model} is no file: name one")
+        try:
+            path.open("rb").close()
+        except PermissionError as error:
+            raise ClusterError(f"quality: {no_right(path)}") from error
         return path
 
     def _pixels(self, views: Sequence[Image.Image]) -> np.ndarray:

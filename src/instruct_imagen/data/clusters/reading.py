@@ -69,15 +69,12 @@ class WebCorpus:
             Reading(part=part, parts=self.parts, tolerated_share=1.0, shown=LINES)
         )
 
-    def files(self, part: int) -> tuple[str, ...]:
+    def pieces(self, part: int) -> tuple[tuple[str, range], ...]:
         """The files that a part's rows come from, as far as the listing tells: relative paths.
 
-        What stands beside images (captions, metadata) and the files that a CSV names are not in it.
+        Each with the rows of a table that are the part's; else an empty range. What stands beside
+        images (captions, metadata) and the files that a CSV names are not in it.
         """
-        return tuple(name for name, _ in self.pieces(part))
-
-    def pieces(self, part: int) -> tuple[tuple[str, range], ...]:
-        """The same, each with the rows of a table that are the part's; else an empty range."""
         source = self.opened(part).source
         if isinstance(source, Tars):
             tars = [source.files[index] for index in range(part, len(source.files), self.parts)]

@@ -42,6 +42,7 @@ from instruct_imagen.data.clusters.steps.plan import CANDIDATES, PlanSearch
 from instruct_imagen.data.clusters.steps.read import Read
 from instruct_imagen.data.clusters.steps.repeats import Repeats
 from instruct_imagen.data.clusters.steps.search import Search
+from instruct_imagen.data.clusters.steps.titles import Titles
 from instruct_imagen.data.clusters.steps.words import Words
 from instruct_imagen.data.shards.layout import write_whole
 
@@ -66,6 +67,7 @@ class ClusterSettings:
         candidates: Nearest rows of each that a cluster is cut from.
         recall: Least share of true neighbours that a search through cells must find.
         duplicates: From where on two rows are one.
+        holdout: From where on a row is a picture of a hold-out; compared by images alone.
         least: Similarity to its first that every member of a cluster must have.
         seed: Of the search.
     """
@@ -80,6 +82,7 @@ class ClusterSettings:
     candidates: int = CANDIDATES
     recall: float = RECALL
     duplicates: Thresholds = field(default_factory=Thresholds)
+    holdout: Thresholds = field(default_factory=Thresholds)
     least: float = LEAST
     seed: int = 0
 
@@ -117,12 +120,24 @@ def with_dtype(root: Path, settings: ClusterSettings) -> tuple[ClusterSettings, 
     return replace(settings, dtype=known), "" if known == fast else line
 
 
-def keep_dtype(root: Path, settings: ClusterSettings) -> None:
-    """Notes the dtype for whoever goes on with the build.
+def keep_dtype(root: Path, settings: ClusterSettings, *, stated: bool) -> None:
+    """Notes the dtype for whoever goes on with the build; while nobody else builds there.
+
+    Args:
+        root: Folder of the build.
+        settings: With their dtype.
+        stated: Whether the user states it, or it is that of `with_dtype`.
 
     Raises:
-        ClusterError: The folder cannot be written to.
+        ClusterError: Another build has begun and ended with another one since `with_dtype` looked;
+            or the folder cannot be written to.
     """
+    noted = _dtypes(root).get(settings.device, settings.dtype)
+    if not stated and noted != settings.dtype:
+        raise ClusterError(
+            f"another build in {root} has chosen dtype={noted} since this one began: build again, "
+            "it goes on with that"
+        )
     known = {**_dtypes(root), settings.device: settings.dtype}
     if known != _dtypes(root):
         try:
@@ -166,12 +181,17 @@ def steps_of(
     )
     images, texts = encoders_of(settings)
     embed = Embed(root=root, pixels=pixels, images=images, words=texts, store=store)
-    leaks, watching = None, ()
+    titles, leaks, watching = None, None, ()
+    if settings.filters.most_images:
+        titles = Titles(
+            root=root, embed=embed, most=settings.filters.most_images, alike=settings.filters.alike
+        )
+        watching = (titles,)
     if holdouts:
         held = HoldOut(root=root, sets=tuple(holdouts), images=images)
-        leaks = Leaks(root=root, embed=embed, held=held, thresholds=settings.duplicates)
-        watching = (held, leaks)
-    domains = Domains(root=root, embed=embed, sorting=settings.domains, leaks=leaks)
+        leaks = Leaks(root=root, embed=embed, held=held, thresholds=settings.holdout)
+        watching = (*watching, held, leaks)
+    domains = Domains(root=root, embed=embed, sorting=settings.domains, leaks=leaks, titles=titles)
     gather = Gather(root=root, domains=domains, text_weight=settings.text_weight)
     plan = PlanSearch(
         root=root, gather=gather, candidates=settings.candidates, recall=settings.recall,

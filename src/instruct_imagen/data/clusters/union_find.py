@@ -32,11 +32,3 @@ class UnionFind:
         """The smallest number of each number's group: (count,) int64."""
         count = len(self._parent)
         return np.fromiter((self.find(number) for number in range(count)), np.int64, count)
-
-
-def grouped(count: int, pairs: np.ndarray) -> np.ndarray:
-    """Groups that pairs (M, 2) make of the numbers below `count`; see `UnionFind.roots`."""
-    groups = UnionFind(count)
-    for one, other in pairs.tolist():
-        groups.union(one, other)
-    return groups.roots()

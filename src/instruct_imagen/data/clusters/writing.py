@@ -7,7 +7,6 @@ other four ([Hu24] §3.2): a cluster gives five examples. They are those of the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from math import gcd
@@ -23,7 +22,7 @@ from instruct_imagen.data.clusters.rows import ClusterError, rows_of
 from instruct_imagen.data.corpora.base import EntryError
 from instruct_imagen.data.corpora.records import StoredImage
 from instruct_imagen.data.corpus_tasks.base import Draft, Shown, in_sentence, stored
-from instruct_imagen.data.shards.layout import ShardError, StoredExample, members_of, sha256_of
+from instruct_imagen.data.shards.layout import ShardError, StoredExample, examples_hash, sha256_of
 from instruct_imagen.data.world.scenes import scene_rng
 from instruct_imagen.images import to_square
 
@@ -84,10 +83,7 @@ class ClusterJob:
 
     def settings(self) -> dict[str, Any]:
         """See `shards.building.Job`."""
-        digest = hashlib.sha256()
-        for example in self.opened()(range(min(_PROBE, self.examples))):
-            for name, content in members_of(example):
-                digest.update(f"{name} {len(content)}\n".encode() + content)
+        first = self.opened()(range(min(_PROBE, self.examples)))
         return {
             "corpus": self.corpus.kind,
             "options": dict(self.corpus.options),
@@ -98,7 +94,7 @@ class ClusterJob:
             "examples": self.examples,
             "shard": self.shard,
             "content": sha256_of(self.members),
-            "first_examples": digest.hexdigest(),
+            "first_examples": examples_hash(first),
         }
 
     def sources(self) -> dict[str, dict[str, str]]:

@@ -32,6 +32,15 @@ class CorpusError(ValueError):
     """A corpus that cannot be read; one line that names the place and the cure."""
 
 
+NO_RIGHT = "may not be read"
+"""Reason of problems with files that are there, but of somebody else."""
+
+
+def no_right(path: Path | str) -> str:
+    """One line for what is there and may not be read: cause and cure."""
+    return f"{path} may not be read (Permission denied): let yourself read it, or take it away"
+
+
 class EntryError(ValueError):
     """One entry, or one image of it, that cannot be read; one line that names it.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from instruct_imagen.data.corpora.base import CorpusError, EntryError
+from instruct_imagen.data.corpora.base import CorpusError, EntryError, no_right
 
 E = TypeVar("E")
 
@@ -49,11 +49,20 @@ def folders_in(folder: Path) -> list[Path]:
 def files_below(folder: Path, *suffixes: str) -> list[str]:
     """Files with one of `suffixes` in a folder and all folders in it: relative paths, sorted.
 
-    Hidden files are none, and links to folders are not followed.
+    Hidden files are none, nor what lies in the ``lost+found`` of a disk, and links to folders are
+    not followed.
+
+    Raises:
+        CorpusError: A folder may not be read: what is in it must not be passed over in silence.
     """
+
+    def refused(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            raise CorpusError(no_right(error.filename)) from error
+
     found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for place, folders, files in os.walk(folder, onerror=refused):
+        folders[:] = [n for n in folders if not n.startswith(".") and n != "lost+found"]
         inner = os.path.relpath(place, folder).replace(os.sep, "/")
         prefix = "" if inner == "." else f"{inner}/"
         found += [

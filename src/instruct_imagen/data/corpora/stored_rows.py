@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from instruct_imagen.data.corpora.base import CorpusError, EntryError
+from instruct_imagen.data.corpora.base import CorpusError, EntryError, no_right
 from instruct_imagen.data.corpora.separated import SEPARATED, columns_and_rows, separated_rows
 
 BATCH_ROWS = 8
@@ -33,6 +33,8 @@ def schema_and_rows(path: Path) -> tuple[pa.Schema, int]:
                 return file.schema_arrow, file.metadata.num_rows
         with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
             return reader.schema, sum(batch.num_rows for batch in reader)
+    except PermissionError as error:
+        raise CorpusError(no_right(path)) from error
     except (pa.ArrowException, OSError) as error:
         cause = " ".join(str(error).split())
         raise CorpusError(f"{path} is no whole table ({cause}): download it anew") from error
@@ -66,6 +68,8 @@ def plain_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     columns = [field.name for field in schema if is_plain(field.type)]
     try:
         yield from rows_between(path, columns, 0, rows)
+    except PermissionError as error:
+        raise CorpusError(no_right(path)) from error
     except (pa.ArrowException, OSError) as error:
         cause = " ".join(str(error).split())
         raise CorpusError(f"{path} is no whole table ({cause}): download it anew") from error

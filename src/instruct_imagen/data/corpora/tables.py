@@ -155,14 +155,24 @@ def image_of(
         known = Place(file=file, row=int(row), column=column) if column else None
         return reader.stored(data, place, known)
     if isinstance(data, str) and data:
-        return reader.image(_file_of(data, folder, (folder / place).parent.parent))
+        return reader.image(named_file(data, folder, place))
     if isinstance(path, str) and path:
         return reader.image(inside(folder, path))
     raise EntryError(f"{place}: no image", NO_IMAGE)
 
 
-def _file_of(name: str, folder: Path, beside: Path) -> Path:
-    """The file that a path names; an absolute one must lead into the data set's folder."""
+def named_file(name: str, folder: Path, place: str) -> Path:
+    """The file that a path in a row names; an absolute one must lead into the data set's folder.
+
+    Args:
+        name: The path, below the table's folder or else below `folder`.
+        folder: Of the corpus.
+        place: Of the row, see `Row`.
+
+    Raises:
+        EntryError: It leads elsewhere.
+    """
+    beside = (folder / place).parent.parent
     if PurePath(name).is_absolute() and Path(name).is_relative_to(folder.resolve()):
         return folder / Path(name).relative_to(folder.resolve())
     near = inside(beside, name)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from instruct_imagen.data.corpora.base import MAX_BYTES, EntryError
+from instruct_imagen.data.corpora.base import MAX_BYTES, NO_RIGHT, EntryError, no_right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +98,8 @@ class Tars:
                     else:
                         yield _Late(tar, name, place, group.members, self._extensions)
                 check_end(tar, path)
+        except PermissionError:
+            yield EntryError(no_right(name), NO_RIGHT)
         except (tarfile.TarError, OSError) as error:
             cause = " ".join(str(error).split())
             yield EntryError(f"{name} breaks off after {read} samples ({cause})", "tar breaks off")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from instruct_imagen.data.corpus_tasks.base import CorpusTaskError, Maker, Tools
 from instruct_imagen.data.corpus_tasks.plan import Plan, digest_of, plan_of
 from instruct_imagen.data.corpus_tasks.registry import maker_of
 from instruct_imagen.data.one_thread import one_thread
-from instruct_imagen.data.shards.layout import ShardError, StoredExample, members_of
+from instruct_imagen.data.shards.layout import ShardError, StoredExample, examples_hash
 from instruct_imagen.data.world.scenes import scene_rng
 
 ROLES = {"canny": "edge", "edge": "edge", "sketch": "sketch", "depth": "depth", "mask": "mask"}
@@ -82,10 +81,7 @@ class CorpusJob:
 
     def settings(self) -> dict[str, Any]:
         """See `shards.building.Job`."""
-        digest = hashlib.sha256()
-        for example in self.opened()(range(min(_PROBE, self.examples))):
-            for name, content in members_of(example):
-                digest.update(f"{name} {len(content)}\n".encode() + content)
+        first = self.opened()(range(min(_PROBE, self.examples)))
         return {
             "corpus": self.corpus,
             "options": dict(self.options),
@@ -96,7 +92,7 @@ class CorpusJob:
             "examples": self.examples,
             "shard": self.shard,
             "content": self.plan.sha256,
-            "first_examples": digest.hexdigest(),
+            "first_examples": examples_hash(first),
         }
 
     def sources(self) -> dict[str, dict[str, str]]:

@@ -8,14 +8,13 @@ ended at any moment goes on: shards whose bytes are those that were written are 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -41,6 +40,7 @@ from instruct_imagen.data.shards.layout import (
     write_tar,
     write_whole,
 )
+from instruct_imagen.data.shards.locks import locked
 from instruct_imagen.images import ImageError
 
 SETTINGS = "settings.json"
@@ -114,7 +114,10 @@ def build_shards(
     """
     settings = json.loads(json.dumps(dict(job.settings())))
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    busy = ShardError(
+        f"another process builds shards in {folder}: wait for it to end, or name another folder"
+    )
+    with locked(folder, flags=os.O_RDONLY, busy=busy):
         return _build(folder, job, settings, workers, report)
 
 
@@ -144,27 +147,6 @@ def _build(
         (folder / (shard_name(number) + SUM)).unlink(missing_ok=True)
     (folder / SETTINGS).unlink(missing_ok=True)
     return manifest
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps other builds out of a folder; the system frees it however the process ends.
-
-    Raises:
-        ShardError: Another build is at work there.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ShardError(
-                f"another process builds shards in {folder}: wait for it to end, or name another "
-                "folder"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
 
 
 def _claim(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -22,8 +22,8 @@ from instruct_imagen.data.shards.layout import (
     StoredExample,
     StoredReference,
     encode_picture,
+    examples_hash,
     key_of,
-    members_of,
 )
 from instruct_imagen.data.tasks.base import Task
 from instruct_imagen.data.tasks.registry import is_heldout
@@ -94,10 +94,7 @@ class ShardJob:
         the artwork or the image encoder would make others.
         """
         mixture = self.mixture()
-        digest = hashlib.sha256()
-        for example in examples_of(self, mixture, range(min(_PROBE, self.examples))):
-            for name, content in members_of(example):
-                digest.update(f"{name} {len(content)}\n".encode() + content)
+        first = examples_of(self, mixture, range(min(_PROBE, self.examples)))
         faces = (face.pair for face in self.vocabulary.faces)
         variety = dataclasses.asdict(self.vocabulary.variety)
         pairs = json.dumps([*self.vocabulary.pairs, *faces, variety]).encode()
@@ -113,7 +110,7 @@ class ShardJob:
             "vocabulary": hashlib.sha256(pairs).hexdigest(),
             "sprites": hashlib.sha256(np.ascontiguousarray(self.atlas.sprites)).hexdigest(),
             "photographs": photographs.sha256 if photographs is not None else "",
-            "first_examples": digest.hexdigest(),
+            "first_examples": examples_hash(first),
         }
 
     def sources(self) -> dict[str, Mapping[str, str]]:

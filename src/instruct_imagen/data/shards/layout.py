@@ -149,6 +149,15 @@ def encode_picture(pixels: np.ndarray, *, grey: bool = False, lossy: bool = Fals
     return buffer.getvalue()
 
 
+def examples_hash(examples: Iterable[StoredExample]) -> str:
+    """A SHA-256 of all members of some examples, which tells whether code makes them alike."""
+    digest = hashlib.sha256()
+    for example in examples:
+        for name, content in members_of(example):
+            digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
 def members_of(example: StoredExample) -> Iterator[tuple[str, bytes]]:
     """Names and contents of an example's members, in their order."""
     files = [

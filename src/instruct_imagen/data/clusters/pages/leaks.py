@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from instruct_imagen.data.clusters.finished import Finished
 from instruct_imagen.data.clusters.pages.pieces import figure, inline, note, pictures_of
-from instruct_imagen.data.clusters.pages.words import MEASURES, words_of
+from instruct_imagen.data.clusters.pages.words import MEASURES, limits, words_of
 from instruct_imagen.data.clusters.steps.base import table_of
 from instruct_imagen.data.clusters.steps.holdout import HoldOut
 from instruct_imagen.data.clusters.steps.leaks import Leaks
@@ -31,6 +31,7 @@ def leaks_section(found: Finished) -> Markup:
         f"corpus are one or nearly ({kinds or 'none'}). They are in no cluster. All are named in "
         f"{Leaks.name}/*.jsonl of the build"
         + (f"; the first {LEAKS} are shown." if len(leaks) > LEAKS else ".")
+        + f" Thresholds, of images alone: {limits(found.holdout_thresholds)}; equal bytes do."
     )
     unread = {what: number for what, number in held.items() if what != "held out"}
     if unread:

@@ -21,19 +21,22 @@ from instruct_imagen.data.clusters.pretrained_encoders import PretrainedEncoder
 from instruct_imagen.data.clusters.steps.base import Step, gpus_of, write_array
 from instruct_imagen.data.clusters.steps.embed import Embed
 from instruct_imagen.data.clusters.steps.leaks import Leaks
+from instruct_imagen.data.clusters.steps.titles import Titles
 
-HELD_OUT = -1
-"""Instead of the number of a domain: the row is of a hold-out, and goes no further."""
+NONE = -1
+"""Instead of the number of a domain: the row is of a hold-out, or has the caption of a collection,
+and goes no further."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Domains(Step):
-    """``<part>.npy``: (N,) int16, which of `names` each embedded row is of, or `HELD_OUT`.
+    """``<part>.npy``: (N,) int16, which of `names` each embedded row is of, or `NONE`.
 
     Attributes:
         embed: The vectors.
         sorting: The list, and what is sure enough.
         leaks: Rows of hold-outs, where there are some.
+        titles: Rows with captions of collections, where those are looked for.
     """
 
     name: ClassVar[str] = "domains"
@@ -41,6 +44,7 @@ class Domains(Step):
     embed: Embed
     sorting: DomainSettings
     leaks: Leaks | None = None
+    titles: Titles | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,9 +65,10 @@ class Domains(Step):
         return asdict(self.sorting)
 
     def inputs(self, part: str) -> Mapping[str, str]:
-        """The vectors of the part, and which of its rows are held out."""
+        """The vectors of the part, and which of its rows go no further."""
         held = {} if self.leaks is None else self.leaks.record(part).hashes()
-        return {**self.embed.record(part).hashes(), **held}
+        titles = {} if self.titles is None else self.titles.share(part)
+        return {**self.embed.record(part).hashes(), **held, **titles}
 
     def tools(self) -> Prompts:
         """Vectors of the domains' texts."""
@@ -82,9 +87,10 @@ class Domains(Step):
         found = sort_part(images if has_texts else texts, tools, self.sorting)
         places = {name: place for place, name in enumerate(self.names)}
         numbers = np.array([places[name] for name in found.names], np.int16)
-        if self.leaks is not None:
-            ids = np.load(self.embed.path(f"{part}.ids.npy"))
-            numbers[np.isin(ids, self.leaks.ids(part))] = HELD_OUT
+        for step in (self.leaks, self.titles):
+            if step is not None:
+                ids = np.load(self.embed.path(f"{part}.ids.npy"))
+                numbers[np.isin(ids, step.ids(part))] = NONE
         write_array(numbers, draft.path(f"{part}.npy"))
         for name, place in places.items():
             draft.count(name, int((numbers == place).sum()))
