@@ -28,6 +28,7 @@ _RIVAL = 1.5  # … no more than so many times what the first does
 _PAIRS = 64  # compared at a time: what they need stays in a core's cache
 _SMALLEST = 0.5  # side of a window that steps may reach
 _LARGEST_STEP = 0.08
+_SHORTER = 0.3  # share of a step that is tried again where it led to a worse window
 _PROMISING = 0.5  # coarse correlation below which no window is refined
 _ALIKE = 0.6  # share left on half the side, from which on the whole one is not looked at
 
@@ -212,10 +213,12 @@ def _refined(
         slopes = np.gradient(source, axis=(1, 2))
         best, least = window, np.full(len(window), np.inf, np.float32)
         for _ in range(count + 1):
-            window, left = _step(source, slopes, target, before := window)
+            ahead, left = _step(source, slopes, target, window)
             better = left < least
-            best = np.where(better[:, None], before, best)
+            best = np.where(better[:, None], window, best)
             least = np.where(better, left, least)
+            # a step that leads to a worse window was too long
+            window = np.where(better[:, None], ahead, best + (window - best) * _SHORTER)
         window = best
     return window
 
