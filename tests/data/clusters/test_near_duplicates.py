@@ -93,15 +93,30 @@ def test_a_small_mark_is_a_difference() -> None:
         assert found.difference[0] > Thresholds().difference
 
 
-@pytest.mark.parametrize("box", [(0, 30, 150, 160), (10, 0, 120, 150), (5, 20, 118, 135)])
+@pytest.mark.parametrize("box", [(31, 3, 159, 122), (23, 25, 158, 148), (34, 22, 150, 159)])
 def test_a_crop_of_a_plain_letter_is_found(box: tuple[int, int, int, int]) -> None:
-    """Steps that leave the window for a worse one are taken back: few edges lead them astray."""
+    """Steps that lead to a worse window are taken back: few edges lead them astray."""
     letter = Image.new("RGB", (160, 160), "white")
     pen = ImageDraw.Draw(letter)
-    pen.rectangle((20, 5, 65, 155), fill="black")
-    pen.rectangle((20, 115, 130, 155), fill="black")
+    pen.rectangle((0, 0, 50, 160), fill="black")
+    pen.rectangle((0, 120, 110, 160), fill="black")
     found = compare(thumbnail(letter)[None], thumbnail(letter.crop(box))[None])
-    assert found.difference[0] < 0.5 and found.correlation[0] > Thresholds().correlation
+    assert found.difference[0] < 0.6 and found.correlation[0] > Thresholds().correlation
+
+
+def test_what_half_the_side_does_not_show_is_looked_at_again() -> None:
+    down, across = (Image.new("RGB", (160, 160), (90, 120, 200)) for _ in range(2))
+    for place in range(30, 130, 15):
+        light = (170, 190, 230)
+        ImageDraw.Draw(down).line((place, 30, place, 130), fill=light, width=7)
+        ImageDraw.Draw(across).line((30, place, 130, place), fill=light, width=7)
+    for image in (down, across):
+        ImageDraw.Draw(image).rectangle((0, 0, 160, 12), fill="black")
+        ImageDraw.Draw(image).rectangle((0, 0, 10, 160), fill="white")
+    one, other = thumbnail(down)[None], thumbnail(across)[None]
+    assert not near_duplicates(
+        measure(np.array([[0, 1]]), np.concatenate([one, other])), Thresholds()
+    ).any()
 
 
 def test_a_page_of_fine_lines_is_found_again() -> None:
