@@ -5,11 +5,11 @@ tuxpaint-stamps-default), most of them photographs. From each one near-duplicate
 made (`planted`). The other pairs are hard: one concept in two styles, the nearest silhouettes of
 other concepts, other pictures of one layout, the nearest pictures of other concepts by embedding.
 Thresholds are learnt on the pictures of one half of the concepts, and tried on the other half; with
-``--fresh``, on as many emoji of further concepts and on clip art (Debian's openclipart-svg), too.
+``--fresh``, on emoji of further concepts and on clip art (Debian's openclipart-svg), too.
 Shares come with their 95% interval (Wilson's; that of all kinds together by drawing pictures anew,
 as one picture's eight duplicates are missed together).
 
-python benchmarks/near_duplicates.py [--emoji 800] [--stamps 400] [--fresh] [--sheets FOLDER]
+python benchmarks/near_duplicates.py [--emoji 800] [--stamps 400] [--fresh 400] [--sheets FOLDER]
 """
 
 from __future__ import annotations
@@ -391,8 +391,8 @@ def main() -> None:
     parser.add_argument("--emoji", type=int, default=800)
     parser.add_argument("--stamps", type=int, default=400)
     parser.add_argument("--layouts", type=int, default=600)
-    parser.add_argument("--clip-art", type=int, default=400, help="of --fresh")
-    parser.add_argument("--fresh", action="store_true", help="try other pictures as well")
+    parser.add_argument("--fresh", type=int, default=0, help="emoji of further concepts (none)")
+    parser.add_argument("--clip-art", type=int, default=200, help="drawings beside those")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheets", type=Path)
     options = parser.parse_args()
@@ -419,7 +419,7 @@ def main() -> None:
         sheets(test, taken, options.sheets, "test")
     if options.fresh:
         lot = np.random.default_rng(options.seed + 1)
-        more = emoji(options.emoji, words, lot, frozenset(things)) + drawings(options.clip_art)
+        more = emoji(options.fresh, words, lot, frozenset(things)) + drawings(options.clip_art)
         fresh = half(more, layouts(options.layouts // 2, words, lot), lot, "fresh")
         taken = report(fresh, Thresholds(), "fresh, defaults")
         if options.sheets:
