@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from scipy.optimize import nnls
 
 from instruct_imagen.data.clusters.aligned import compare
+from instruct_imagen.data.clusters.explained import _mixture, explained
 from instruct_imagen.data.clusters.hashes import (
     THUMB,
     distance,
@@ -77,6 +79,92 @@ def test_what_only_one_picture_shows_is_a_difference() -> None:
     one, other = thumbnail(face)[None], thumbnail(smiling)[None]
     for first, second in ((one, other), (other, one)):
         assert compare(first, second).difference[0] > Thresholds().difference
+
+
+def test_a_small_mark_is_a_difference() -> None:
+    """Of 1.5% of the picture, which is the last of all spots that may differ."""
+    plain = Image.new("RGB", (160, 160), "white")
+    ImageDraw.Draw(plain).ellipse((10, 10, 150, 150), fill=(230, 190, 60))
+    marked = plain.copy()
+    ImageDraw.Draw(marked).ellipse((70, 70, 92, 92), fill=(60, 40, 20))
+    one, other = thumbnail(plain)[None], thumbnail(marked)[None]
+    assert compare(one, one).difference[0] < 0.01
+    for found in (compare(one, other), compare(other, one)):
+        assert found.difference[0] > Thresholds().difference
+
+
+@pytest.mark.parametrize("box", [(31, 3, 159, 122), (23, 25, 158, 148), (34, 22, 150, 159)])
+def test_a_crop_of_a_plain_letter_is_found(box: tuple[int, int, int, int]) -> None:
+    """Steps that lead to a worse window are taken back: few edges lead them astray."""
+    letter = Image.new("RGB", (160, 160), "white")
+    pen = ImageDraw.Draw(letter)
+    pen.rectangle((0, 0, 50, 160), fill="black")
+    pen.rectangle((0, 120, 110, 160), fill="black")
+    found = compare(thumbnail(letter)[None], thumbnail(letter.crop(box))[None])
+    assert found.difference[0] < 0.6 and found.correlation[0] > Thresholds().correlation
+
+
+def test_what_half_the_side_does_not_show_is_looked_at_again() -> None:
+    down, across = (Image.new("RGB", (160, 160), (90, 120, 200)) for _ in range(2))
+    for place in range(30, 130, 15):
+        light = (170, 190, 230)
+        ImageDraw.Draw(down).line((place, 30, place, 130), fill=light, width=7)
+        ImageDraw.Draw(across).line((30, place, 130, place), fill=light, width=7)
+    for image in (down, across):
+        ImageDraw.Draw(image).rectangle((0, 0, 160, 12), fill="black")
+        ImageDraw.Draw(image).rectangle((0, 0, 10, 160), fill="white")
+    one, other = thumbnail(down)[None], thumbnail(across)[None]
+    assert not near_duplicates(
+        measure(np.array([[0, 1]]), np.concatenate([one, other])), Thresholds()
+    ).any()
+
+
+def test_a_page_of_fine_lines_is_found_again() -> None:
+    page = Image.new("RGB", (160, 160), "white")
+    pen = ImageDraw.Draw(page)
+    for y in range(12, 150, 17):
+        pen.line((12, y, 60 + (y * 37) % 85, y), fill=(60, 60, 60), width=3)
+    again = [plant(page, kind, np.random.default_rng(1)) for kind in ("crop", "recompress", "flip")]
+    other = page.copy()
+    ImageDraw.Draw(other).rectangle((80, 60, 140, 110), fill=(60, 60, 60))
+    one = np.stack([thumbnail(page)] * 4)
+    found = compare(one, np.stack([thumbnail(image) for image in (*again, other)]))
+    alike = (found.correlation >= Thresholds().correlation) & (
+        found.difference <= Thresholds().difference
+    )
+    assert alike.tolist() == [True, True, True, False]
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_mixtures_are_least_squares_without_negative_weights(seed: int, plain: bool) -> None:
+    rng = np.random.default_rng(seed)
+    colours = rng.normal(size=(3, 3, 40)).astype(np.float32) * 50
+    if plain:  # a grey picture: its three planes are one
+        colours[1] = colours[1, :1]
+    wanted = (colours * rng.normal(size=(3, 3, 1))).sum(axis=1) + rng.normal(size=(3, 40)) * 9
+    colours -= colours.mean(axis=2, keepdims=True)
+    wanted = (wanted - wanted.mean(axis=1, keepdims=True)).astype(np.float32)
+    weights = _mixture(colours, wanted)
+    assert (weights >= 0).all()
+    for row in range(3):
+        left = np.linalg.norm(weights[row] @ colours[row] - wanted[row])
+        _, least = nnls(colours[row].T.astype(np.float64), wanted[row])
+        assert left == pytest.approx(least, rel=1e-3, abs=1e-2)
+
+
+def test_colours_are_added_not_taken_from_each_other() -> None:
+    """A shape of one colour that is another one's complement cannot be explained away."""
+    size = 24
+    both = np.full((1, size, size, 3), 120, np.float32)
+    both[:, 4:12, 4:20] = (220, 120, 120)
+    both[:, 14:20, 4:20] = (120, 220, 120)
+    tinted = both * np.array([0.9, 0.7, 0.8], np.float32) + 20
+    assert explained(both, tinted).difference[0] < 0.01
+    turned = both.copy()
+    turned[:, 14:20, 4:20] = (120, 20, 120)  # what was brighter than the ground is darker
+    found = explained(both, turned)
+    assert found.difference[0] > 0.9 and found.correlation[0] < 0.9 and found.left[0] > 0.5
 
 
 def test_comparison_does_not_depend_on_order_or_on_company() -> None:

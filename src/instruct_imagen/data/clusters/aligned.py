@@ -1,10 +1,11 @@
 """How alike two small copies of pictures are once one is laid over a part of the other.
 
 A crop shows a part of its original, so the copies are compared after the best window is found: on
-a coarse grid of windows first, then by Gauss-Newton steps on the window and on brightness. What is
-left is explained by colour: either picture's grey as a mixture of the other's red, green and blue,
-so that a tint, a grey copy or other brightness is no difference, and anything that only one of the
-two shows is. Mirror images are tried as well.
+a coarse grid of windows first, then by Gauss-Newton steps on the window and on brightness, on
+copies of half the side and, where those are alike, on the copies themselves. What is left is
+explained by colour: either picture's grey as a mixture of the other's red, green and blue, none of
+them taken away, so that a tint, a grey copy or other brightness is no difference, and anything that
+only one of the two shows is. Mirror images are tried as well.
 """
 
 from __future__ import annotations
@@ -14,17 +15,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .hashes import THUMB, grey
+from .explained import FLAT, Explained, blurred, explained, solved
+from .hashes import grey
 
 _COARSE = 16  # pixels a side on the grid of windows
 _SIDES = (1.0, 0.92, 0.84, 0.76, 0.68)  # of the windows, shares of the picture's
-_STEPS = (3, 3)  # of Gauss-Newton, on blurred copies and on the copies themselves
-_REFINED = 3  # of the four ways of laying one over the other
+_STEPS = (3, 3)  # of Gauss-Newton on half the side, on blurred copies and on those themselves
+_FINE_STEPS = (2, 2)  # the same on the whole side
+_REFINED = 3  # of the four ways of laying one over the other, on half the side …
+_FINE = 2  # … and on the whole one, if the second leaves …
+_RIVAL = 1.5  # … no more than so many times what the first does
 _PAIRS = 64  # compared at a time: what they need stays in a core's cache
 _SMALLEST = 0.5  # side of a window that steps may reach
 _LARGEST_STEP = 0.08
-_FLAT = 1.0  # standard deviation, of 255, below which there is nothing to compare
+_SHORTER = 0.3  # share of a step that is tried again where it led to a worse window
 _PROMISING = 0.5  # coarse correlation below which no window is refined
+_ALIKE = 0.6  # share left on half the side, from which on the whole one is not looked at
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,9 +38,11 @@ class Alikeness:
     """Of P pairs.
 
     Attributes:
-        correlation: (P,) float32 in [0, 1], over the window, colour explained away.
-        difference: (P,) float32 ≥ 0: the worst difference of a spot of 3 × 3 pixels, in standard
-            deviations of the picture; infinite where the two have nothing in common.
+        correlation: (P,) float32 in [0, 1], of the slopes of grey over the window, colour
+            explained away: do the edges lie on each other?
+        difference: (P,) float32 ≥ 0: what 99 of 100 spots of 3 × 3 pixels do not exceed in
+            difference, in standard deviations of the picture; infinite where the two have nothing
+            in common.
     """
 
     correlation: np.ndarray
@@ -61,30 +69,78 @@ def compare(first: np.ndarray, second: np.ndarray) -> Alikeness:
 def _compare(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     correlation = np.zeros(len(first), np.float32)
     difference = np.full(len(first), np.inf, np.float32)
-    flat = np.stack([grey(one).std(axis=(1, 2)) < _FLAT for one in (first, second)])
+    flat = np.stack([grey(one).std(axis=(1, 2)) < FLAT for one in (first, second)])
     correlation[flat.all(axis=0)], difference[flat.all(axis=0)] = 1, 0
     rows = np.flatnonzero(~flat.any(axis=0))
     if not len(rows):
         return correlation, difference
-    first, second = first[rows], second[rows]
-    # The window is in either of the two; the other is laid on it as it is, and mirrored.
-    ways = [(w, p[:, :, ::-s]) for w, p in ((first, second), (second, first)) for s in (-1, 1)]
-    coarse = [_coarse(*way) for way in ways]
+    whole = _ways(first[rows], second[rows])
+    half = _ways(_halved(first[rows]), _halved(second[rows]))
+    coarse = [_coarse(*way) for way in half]
     scores, windows = (np.stack([one[part] for one in coarse]) for part in (0, 1))
-    order = np.argsort(-scores, axis=0, kind="stable")
-    for choice in order[:_REFINED]:
-        good = np.flatnonzero(np.take_along_axis(scores, choice[None], 0)[0] > _PROMISING)
+    left = np.full(scores.shape, np.inf, np.float32)
+    for ways in np.argsort(-scores, axis=0, kind="stable")[:_REFINED]:
+        good = np.flatnonzero(_of(scores, ways) > _PROMISING)
         if not len(good):
             continue
-        whole = np.stack([ways[way][0][row] for row, way in zip(good, choice[good], strict=True)])
-        part = np.stack([ways[way][1][row] for row, way in zip(good, choice[good], strict=True)])
-        window = _refined(grey(whole), grey(part), windows[choice[good], good])
-        found = _explained(whole, part, window)
-        place = rows[good]
-        better = found[1] < difference[place]
-        correlation[place[better]] = found[0][better]
-        difference[place[better]] = found[1][better]
+        both = _taken(half, ways, good)
+        window = _refined(*both, windows[ways[good], good], _STEPS)
+        found = _laid(*both, window)
+        windows[ways[good], good], left[ways[good], good] = window, found.left
+        _keep(found, rows[good], correlation, difference)
+    least = left.min(axis=0)
+    alike = least < _ALIKE
+    # what was found on half the side is forgotten where the whole one tells more
+    correlation[rows[alike]], difference[rows[alike]] = 0, np.inf
+    for ways in np.argsort(left, axis=0, kind="stable")[:_FINE]:
+        good = np.flatnonzero(alike & (_of(left, ways) <= _RIVAL * least))
+        if not len(good):
+            continue
+        both = _taken(whole, ways, good)
+        window = _refined(*both, windows[ways[good], good], _FINE_STEPS)
+        _keep(_laid(*both, window), rows[good], correlation, difference)
     return correlation, difference
+
+
+def _ways(first: np.ndarray, second: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A whole and what is laid on a part of it: either of the two, the other as it is or mirrored.
+
+    Args:
+        first: (P, S, S, 3).
+        second: The same.
+    """
+    both = (first, second), (second, first)
+    return [(one, other[:, :, ::-step]) for one, other in both for step in (-1, 1)]
+
+
+def _of(values: np.ndarray, ways: np.ndarray) -> np.ndarray:
+    """(4, P) of all ways -> (P,) of each pair's."""
+    return np.take_along_axis(values, ways[None], axis=0)[0]
+
+
+def _taken(
+    pictures: list[tuple[np.ndarray, np.ndarray]], ways: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wholes and parts of some rows, each of its own way."""
+    whole, part = (
+        np.stack([pictures[ways[row]][side][row] for row in rows.tolist()]) for side in (0, 1)
+    )
+    return whole, part
+
+
+def _keep(
+    found: Explained, places: np.ndarray, correlation: np.ndarray, difference: np.ndarray
+) -> None:
+    """Of two ways the one that leaves less difference."""
+    better = found.difference < difference[places]
+    correlation[places[better]] = found.correlation[better]
+    difference[places[better]] = found.difference[better]
+
+
+def _halved(pictures: np.ndarray) -> np.ndarray:
+    """Means of 2 × 2 pixels: (P, S, S, 3) -> (P, S / 2, S / 2, 3)."""
+    rows = pictures[:, ::2] + pictures[:, 1::2]
+    return (rows[:, :, ::2] + rows[:, :, 1::2]) * np.float32(0.25)
 
 
 def _windows() -> np.ndarray:
@@ -96,13 +152,13 @@ def _windows() -> np.ndarray:
     return np.array(found, np.float32)
 
 
-def _sampling(start: np.ndarray, side: np.ndarray, size: int) -> np.ndarray:
-    """(P,) windows -> (P, size, THUMB): what each of `size` points takes from the pixels."""
+def _sampling(start: np.ndarray, side: np.ndarray, size: int, pixels: int) -> np.ndarray:
+    """(P,) windows -> (P, size, pixels): what each of `size` points takes from the pixels."""
     points = start[:, None] + side[:, None] * ((np.arange(size, dtype=np.float32) + 0.5) / size)
-    place = np.clip(points * THUMB - 0.5, 0, THUMB - 1)
-    width = np.maximum(1, side * (THUMB / size))[:, None, None]
-    pixels = np.arange(THUMB, dtype=np.float32)
-    weights = np.maximum(0, 1 - np.abs(place[..., None] - pixels) / width)
+    place = np.clip(points * pixels - 0.5, 0, pixels - 1)
+    width = np.maximum(1, side * (pixels / size))[:, None, None]
+    distance = np.abs(place[..., None] - np.arange(pixels, dtype=np.float32))
+    weights = np.maximum(0, 1 - distance / width)
     return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
@@ -113,12 +169,12 @@ def _coarse(whole: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray
     window: the part is carried back along `down`, the picture along `across`.
     """
     windows = _windows()
-    count, pairs = len(windows), len(whole)
-    down = _sampling(windows[:, 0], windows[:, 1], _COARSE)
-    across = down.reshape(-1, THUMB).T
-    columns = (grey(whole) @ across).reshape(pairs, THUMB, count, _COARSE).transpose(0, 2, 1, 3)
+    count, pairs, size = len(windows), *whole.shape[:2]
+    down = _sampling(windows[:, 0], windows[:, 1], _COARSE, size)
+    across = down.reshape(-1, size).T
+    columns = (grey(whole) @ across).reshape(pairs, size, count, _COARSE).transpose(0, 2, 1, 3)
     columns = np.ascontiguousarray(columns)
-    all_of = _sampling(np.zeros(1, np.float32), np.ones(1, np.float32), _COARSE)[0]
+    all_of = _sampling(np.zeros(1, np.float32), np.ones(1, np.float32), _COARSE, size)[0]
     wanted = all_of @ grey(part) @ all_of.T
     wanted -= wanted.mean(axis=(1, 2), keepdims=True)
     wanted /= np.maximum(np.linalg.norm(wanted, axis=(1, 2), keepdims=True), 1e-6)
@@ -141,79 +197,63 @@ def _products(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return first.reshape(len(first), count, -1) @ second.reshape(len(second), count, -1).mT
 
 
-def _refined(whole: np.ndarray, part: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """Gauss-Newton on the window, with gain and offset of brightness fitted along."""
-    for steps, blurred in zip(_STEPS, (True, False), strict=True):
-        source, target = (_blurred(one) if blurred else one for one in (whole, part))
+def _refined(
+    whole: np.ndarray, part: np.ndarray, window: np.ndarray, steps: tuple[int, int]
+) -> np.ndarray:
+    """Gauss-Newton on the window, with gain and offset of brightness fitted along.
+
+    Args:
+        whole: (P, S, S, 3).
+        part: The same, what the window is to show.
+        window: (P, 4) left, top, width, height.
+        steps: On blurred copies, and on the copies.
+    """
+    for count, soft in zip(steps, (True, False), strict=True):
+        source, target = (blurred(grey(one)) if soft else grey(one) for one in (whole, part))
         slopes = np.gradient(source, axis=(1, 2))
-        for _ in range(steps):
-            window = _step(source, slopes, target, window)
+        best, least = window, np.full(len(window), np.inf, np.float32)
+        for _ in range(count + 1):
+            ahead, left = _step(source, slopes, target, window)
+            better = left < least
+            best = np.where(better[:, None], window, best)
+            least = np.where(better, left, least)
+            # a step that leads to a worse window was too long
+            window = np.where(better[:, None], ahead, best + (window - best) * _SHORTER)
+        window = best
     return window
 
 
 def _step(
     source: np.ndarray, slopes: tuple[np.ndarray, ...], target: np.ndarray, window: np.ndarray
-) -> np.ndarray:
-    count = len(target)
-    span = (np.arange(THUMB, dtype=np.float32) + 0.5) / THUMB
+) -> tuple[np.ndarray, np.ndarray]:
+    """The next window, and what share of the target this one leaves."""
+    count, size = target.shape[:2]
+    span = (np.arange(size, dtype=np.float32) + 0.5) / size
     seen, by_y, by_x = _seen((source, *slopes), window)
-    table = np.empty((count, 6, THUMB, THUMB), np.float32)
+    table = np.empty((count, 6, size, size), np.float32)
     table[:, 4], table[:, 5] = seen, 1
     flat = table.reshape(count, 6, -1)
-    gain = _solved(flat[:, 4:], target.reshape(count, -1))[:, 0, None, None]
-    table[:, 0] = by_x * (gain * THUMB)
-    table[:, 1] = by_y * (gain * THUMB)
+    gain = solved(flat[:, 4:], target.reshape(count, -1))[:, 0, None, None]
+    table[:, 0] = by_x * (gain * size)
+    table[:, 1] = by_y * (gain * size)
     table[:, 2] = table[:, 0] * span
     table[:, 3] = table[:, 1] * span[:, None]
     left = (target - seen * gain).reshape(count, -1)
-    window = window + np.clip(_solved(flat, left)[:, :4], -_LARGEST_STEP, _LARGEST_STEP)
+    window = window + np.clip(solved(flat, left)[:, :4], -_LARGEST_STEP, _LARGEST_STEP)
     window[:, 2:] = np.clip(window[:, 2:], _SMALLEST, 1)
     window[:, :2] = np.clip(window[:, :2], 0, 1 - window[:, 2:])
-    return window
+    return window, left.std(axis=1) / np.maximum(target.std(axis=(1, 2)), FLAT / 2)
 
 
 def _seen(pictures: Sequence[np.ndarray], window: np.ndarray) -> list[np.ndarray]:
-    """What windows show of planes: (P, THUMB, THUMB) each and (P, 4) -> (P, THUMB, THUMB) each."""
-    down = _sampling(window[:, 1], window[:, 3], THUMB)
-    across = _sampling(window[:, 0], window[:, 2], THUMB).mT
+    """What windows show of planes: (P, S, S) each and (P, 4) -> (P, S, S) each."""
+    size = pictures[0].shape[1]
+    down = _sampling(window[:, 1], window[:, 3], size, size)
+    across = _sampling(window[:, 0], window[:, 2], size, size).mT
     return [down @ plane @ across for plane in pictures]
 
 
-def _solved(table: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Least squares of many small systems: (P, k, n) and (P, n) -> (P, k)."""
-    normal = (table @ table.mT).astype(np.float64)
-    scale = np.trace(normal, axis1=1, axis2=2)[:, None, None]
-    normal += np.eye(table.shape[1]) * (1e-6 * scale / table.shape[1] + 1e-9)
-    right = (table @ wanted[..., None]).astype(np.float64)
-    return np.linalg.solve(normal, right)[..., 0].astype(np.float32)
-
-
-def _explained(
-    whole: np.ndarray, part: np.ndarray, window: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Correlation and worst difference, by the worse of the two directions."""
-    planes = _seen([whole[..., c] for c in range(3)], window)
-    seen = np.stack([_blurred(plane) for plane in planes], axis=-1)
-    part = np.stack([_blurred(part[..., c]) for c in range(3)], axis=-1)
-    first, second = _unexplained(seen, grey(part)), _unexplained(part, grey(seen))
-    return np.minimum(first[0], second[0]), np.maximum(first[1], second[1])
-
-
-def _unexplained(colours: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Correlation of a grey picture with the best mixture of colours, and the worst difference."""
-    count = len(wanted)
-    flat = wanted.reshape(count, -1)
-    table = np.ones((count, 4, flat.shape[1]), np.float32)
-    table[:, :3] = colours.reshape(count, -1, 3).mT / 255
-    left = flat - (_solved(table, flat)[:, None] @ table)[:, 0]
-    deviation = np.maximum(flat.std(axis=1), _FLAT / 2)
-    share = 1 - np.minimum(1, left.var(axis=1) / deviation**2)
-    worst = np.abs(_blurred(left.reshape(wanted.shape))).max(axis=(1, 2))
-    return np.sqrt(share), worst / deviation
-
-
-def _blurred(pictures: np.ndarray) -> np.ndarray:
-    """Mean of 3 × 3 pixels, those of the border repeated: (P, H, W) -> the same."""
-    padded = np.pad(pictures, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    return (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]) * np.float32(1 / 9)
+def _laid(whole: np.ndarray, part: np.ndarray, window: np.ndarray) -> Explained:
+    """What is left where the window in the whole shows the part."""
+    seen = np.stack(_seen([whole[..., c] for c in range(3)], window), axis=-1)
+    return explained(seen, part)

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from scipy.fft import dctn
 
-THUMB = 32
-"""Side of the small copy, pixels: 3 KB a picture."""
+THUMB = 48
+"""Side of the small copy, pixels, an even number: 7 KB a picture."""
 
 _LOW = 8  # lowest frequencies of the hash, a side
 _BANDS = 4  # of 16 bits: two hashes that differ in at most 3 bits agree in one band at least

@@ -34,7 +34,7 @@ class Pictures:
 
     Attributes:
         sha256: (N,) of the encoded images, hexadecimal.
-        thumbs: (N, 32, 32, 3) uint8, see `hashes.thumbnail`.
+        thumbs: (N, THUMB, THUMB, 3) uint8, see `hashes.thumbnail`.
         hashes: (N, 2) uint64, see `hashes.perceptual_hashes`.
         vectors: (N, D) of the images alone, of any length but zero.
     """

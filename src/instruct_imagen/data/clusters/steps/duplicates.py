@@ -76,6 +76,7 @@ class Duplicates(Step):
     """
 
     name: ClassVar[str] = "duplicates"
+    version: ClassVar[int] = 2
 
     candidates: Candidates
     thresholds: Thresholds

@@ -27,8 +27,8 @@ class Gather(Step):
     """Of a domain's N rows, in the corpus' order: ``<domain>.<what>.npy``.
 
     ``vectors`` (N, D) float16 of image and caption in one, ``ids`` (N,) int64, ``thumbs``
-    (N, 32, 32, 3) uint8, ``hashes`` (N, 2) uint64 and ``metadata`` (N, 2) uint64, of `METADATA`, 0
-    where unknown.
+    (N, THUMB, THUMB, 3) uint8, ``hashes`` (N, 2) uint64 and ``metadata`` (N, 2) uint64, of
+    `METADATA`, 0 where unknown.
 
     Attributes:
         domains: Which domain a row is of.

@@ -49,6 +49,7 @@ class HoldOut(Step):
     """
 
     name: ClassVar[str] = "holdout"
+    version: ClassVar[int] = 2
 
     sets: tuple[HeldSet, ...]
     images: ImageEncoder
@@ -117,7 +118,7 @@ class HoldOut(Step):
         draft.tally(tally(problems) + lost)
 
     def pictures(self) -> Pictures:
-        """All of them; about 4.5 KB each."""
+        """All of them; about 9.5 KB each."""
         tables = [self.path(table_of(part)) for part in self.parts()]
         thumbs, vectors = (
             np.concatenate([np.load(self.path(f"{part}.{what}.npy")) for part in self.parts()])

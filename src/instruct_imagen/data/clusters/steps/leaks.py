@@ -37,6 +37,7 @@ class Leaks(Step):
     """
 
     name: ClassVar[str] = "leaks"
+    version: ClassVar[int] = 2
 
     embed: Embed
     held: HoldOut

@@ -31,7 +31,9 @@ from instruct_imagen.data.clusters.steps.repeats import Repeats
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels(Step):
-    """``<part>.parquet``, ``<part>.left.parquet``, ``<part>.thumbs.npy``: (N, 32, 32, 3) uint8.
+    """``<part>.parquet``, ``<part>.left.parquet`` and small copies, ``<part>.thumbs.npy``.
+
+    The latter are (N, THUMB, THUMB, 3) uint8.
 
     Attributes:
         repeats: The rows that are left.
@@ -40,6 +42,7 @@ class Pixels(Step):
     """
 
     name: ClassVar[str] = "pixels"
+    version: ClassVar[int] = 2
 
     repeats: Repeats
     filters: FilterSettings
