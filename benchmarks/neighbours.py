@@ -199,7 +199,7 @@ def measure(vectors: np.ndarray, turns: int) -> tuple[dict[str, object], Plan]:
         plan = plans[0]
     whole = [sum(both) for both in zip(*taken.values(), strict=True)]
     middle = max(0, total // 2 - ROWS // 2)
-    some = range(middle, min(middle + ROWS, total))
+    some = plan.order()[middle : middle + ROWS]
     with watched(seen):
         parts = seconds(lambda: search(plan, some)) * total / len(some)
     about = {"size": total, **taken, "in parts s": parts, "recall": plan.recall,

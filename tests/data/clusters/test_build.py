@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,13 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instruct_imagen.data.clusters import encoders, sentences, writing
+from instruct_imagen.data.clusters import encoders, neighbours, sentences, writing
 from instruct_imagen.data.clusters.building import build, reading, run_step
 from instruct_imagen.data.clusters.domains import Domain, DomainSettings
 from instruct_imagen.data.clusters.reading import Loader, WebCorpus, open_web_corpus
 from instruct_imagen.data.clusters.rows import ClusterError
 from instruct_imagen.data.clusters.settings import steps_of
 from instruct_imagen.data.clusters.steps.members import MEMBERS
+from instruct_imagen.data.clusters.steps.plan import PlanSearch
+from instruct_imagen.data.clusters.steps.search import Search
 from instruct_imagen.data.clusters.writing import ClusterJob, order_of, read_members
 from instruct_imagen.data.shards.building import build_shards
 from instruct_imagen.data.shards.layout import ShardError
@@ -100,6 +103,30 @@ def test_processes_and_parts_change_no_cluster(corpus: Path, built: Path, tmp_pa
     assert members_of(tmp_path / "two") == members_of(built)
     build(tmp_path / "parts", small_steps(corpus, tmp_path / "parts", rows=13))
     assert clusters(tmp_path / "parts") == clusters(built)
+
+
+def test_parts_of_cells_give_each_row_its_own_neighbours(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "FEWEST", 10)
+    monkeypatch.setattr(neighbours, "build_cells", partial(neighbours.build_cells, size=6))
+    steps = small_steps(corpus, tmp_path)
+    step = next(step for step in steps if isinstance(step, Search))
+    step = replace(step, rows=5, plan=replace(step.plan, recall=0.2))
+    for one in steps[: [one.name for one in steps].index(PlanSearch.name)]:
+        run_step(one, workers=1, report=lambda *_: None)
+    for one in (step.plan, step):
+        run_step(one, workers=1, report=lambda *_: None)
+    sorted_by_cell = 0
+    for domain in step.plan.parts():
+        plan = step.plan.plan_of(domain)
+        whole = neighbours.search(plan)
+        ids, similarities = step.of(domain)
+        assert (ids == whole.ids).all()
+        assert abs(similarities - whole.similarities).max() < 1e-5
+        sorted_by_cell += plan.order().tolist() != list(range(len(ids)))
+        assert len(step.parts_of(domain)) == -(-len(ids) // 5)
+    assert sorted_by_cell
 
 
 def stamps(root: Path) -> dict[str, int]:

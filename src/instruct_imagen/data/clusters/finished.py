@@ -85,7 +85,7 @@ class Finished:
         return [np.load(folder / f"{name}{ending}", mmap_mode="r") for name in names]
 
     def neighbours(self, domain: str) -> np.ndarray:
-        """Similarities of a domain's rows to their neighbours: (N, k) float32."""
+        """Similarities of a domain's rows to their neighbours, in any order: (N, k) float32."""
         return np.concatenate(self.ranges(Search.name, domain, ".alike.npy"))
 
     def candidates(self, domain: str) -> np.ndarray:

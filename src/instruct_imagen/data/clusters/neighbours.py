@@ -56,6 +56,10 @@ class Plan:
     probes: int = 0
     cells: Cells | None = field(default=None, repr=False)
 
+    def order(self) -> np.ndarray:
+        """All rows, those of a cell side by side: (N,) int64."""
+        return np.arange(len(self.vectors)) if self.cells is None else self.cells.members
+
     def arrays(self) -> dict[str, np.ndarray]:
         """All but the vectors themselves, to be kept beside them, for example by `np.savez`."""
         about = {"count": self.count, "method": self.method, "reason": self.reason,
@@ -189,27 +193,29 @@ def shared(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
     return (truth[:, :, None] == found[:, None, :]).any(axis=2).mean(axis=1)
 
 
-def search(plan: Plan, rows: range | None = None) -> Neighbours:
-    """The neighbours of a range of rows, so that a step can be done, and resumed, part by part.
+def search(plan: Plan, rows: range | np.ndarray | None = None) -> Neighbours:
+    """The neighbours of some rows, so that a step can be done, and resumed, part by part.
 
-    The same range gives the same result. Other ranges give it up to the rounding of a matrix
-    product of another shape: a similarity may differ by 2**-20, and the order of such equals.
+    The same rows give the same result. Other sets of them give it up to the rounding of a matrix
+    product of another shape: a similarity may differ by 2**-20, and the order of such equals. Sets
+    that follow `Plan.order` probe fewest cells.
 
     Memory: a few blocks of `BLOCK` vectors, and 8 bytes for each neighbour and probed cell of
     the rows asked for.
 
     Args:
         plan: From `plan_search`.
-        rows: Ascending, step 1, within the vectors; None for all.
+        rows: Whose, numbers within the vectors; None for all.
 
     Raises:
         NeighbourError: Rows that are not there.
     """
     total = len(plan.vectors)
-    rows = range(total) if rows is None else rows
-    if rows.step != 1 or not 0 <= rows.start <= rows.stop <= total:
-        raise NeighbourError(f"rows={rows} must ascend by 1 within the {total} vectors")
-    wanted = np.arange(rows.start, rows.stop)
+    wanted = np.arange(total) if rows is None else np.asarray(rows, np.int64)
+    if len(wanted) and not 0 <= wanted.min() <= wanted.max() < total:
+        raise NeighbourError(
+            f"rows {wanted.min()} to {wanted.max()} must lie within the {total} vectors"
+        )
     if plan.cells is None:
         best = _exact(plan.vectors, wanted, plan.count)
     else:

@@ -21,12 +21,15 @@ ROWS = 50_000
 class Search(Step):
     """``<domain>.<range>.ids.npy`` (n, k) int64, rows of the domain, and ``.alike.npy`` float32.
 
+    Ranges are of `Plan.order`, so that the rows of a part lie in few cells.
+
     Attributes:
         plan: How.
         rows: Of a part.
     """
 
     name: ClassVar[str] = "search"
+    version: ClassVar[int] = 2
 
     plan: PlanSearch
     rows: int = ROWS
@@ -62,8 +65,7 @@ class Search(Step):
         if domain not in tools:
             tools.clear()
             tools[domain] = self.plan.plan_of(domain)
-        total = len(tools[domain].vectors)
-        wanted = range(number * self.rows, min((number + 1) * self.rows, total))
+        wanted = tools[domain].order()[number * self.rows : (number + 1) * self.rows]
         found = search(tools[domain], wanted)
         write_array(found.ids, draft.path(f"{part}.ids.npy"))
         write_array(found.similarities, draft.path(f"{part}.alike.npy"))
@@ -78,8 +80,15 @@ class Search(Step):
         return self._all(domain, "ids")
 
     def _all(self, domain: str, what: str) -> np.ndarray:
-        parts = self.parts_of(domain)
-        return np.concatenate([np.load(self.path(f"{part}.{what}.npy")) for part in parts])
+        order = self.plan.plan_of(domain).order()
+        parts = [np.load(self.path(f"{part}.{what}.npy")) for part in self.parts_of(domain)]
+        found = np.empty((len(order), *parts[0].shape[1:]), parts[0].dtype)
+        start = 0
+        while parts:
+            part = parts.pop(0)  # one after the other is given back
+            found[order[start : start + len(part)]] = part
+            start += len(part)
+        return found
 
 
 def split_part(part: str) -> tuple[str, int]:
