@@ -146,13 +146,12 @@ class SuperResolutionPipeline(InstructImagenPipeline):
     def _low(
         self, images: list[Any], noise_level: float, generators: list[torch.Generator] | None
     ) -> LowResolution:
-        """The small images, enlarged and noised as in training."""
+        """The small images, noised and enlarged as in training."""
         device = self._execution_device
         small = to_tensor(images, self.low_size).to(device)
-        large = enlarged(small, self.size)
         rows = [
             randn_tensor(
-                large[:1].shape,
+                small[:1].shape,
                 generator=generators[index] if generators else None,
                 device=device,
                 dtype=torch.float32,
@@ -161,8 +160,9 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         ]
         step = min(int(noise_level * TIMESTEPS), TIMESTEPS - 1)
         steps = torch.full((len(images),), step, device=device)
-        noised = training_scheduler().add_noise(large, torch.cat(rows), steps)
-        return LowResolution(images=noised.to(self.unet.dtype), levels=steps)
+        noised = training_scheduler().add_noise(small, torch.cat(rows), steps)
+        large = enlarged(noised, self.size, noised=True)
+        return LowResolution(images=large.to(self.unet.dtype), levels=steps)
 
     def _predict(self, sample: Tensor, step: Tensor, *inputs: Any, **named: Any) -> Tensor:
         predicted = super()._predict(sample, step, *inputs, **named)

@@ -34,7 +34,7 @@ def test_noise_is_standard_normal_and_levels_are_stratified():
 
 def test_the_noise_on_an_upscalers_input_is_its_own_and_changes_no_other_draw():
     given = {"total": 8, "shape": (3, 4, 4), "shift": 1.5}
-    whole = draw(3, 1, 7, rows=range(8), low_noise=0.5, **given)
+    whole = draw(3, 1, 7, rows=range(8), low_noise=0.5, low_size=4, **given)
     base = draw(3, 1, 7, rows=range(8), **given)
     assert base.low is None
     assert torch.equal(whole.noise, base.noise)
@@ -43,6 +43,6 @@ def test_the_noise_on_an_upscalers_input_is_its_own_and_changes_no_other_draw():
     # Evenly up to half of the levels, and not in step with the picture's own.
     assert sorted((whole.low.timesteps * 8 // 500).tolist()) == list(range(8))
     assert whole.low.timesteps.argsort().tolist() != whole.timesteps.argsort().tolist()
-    cut = draw(3, 1, 7, rows=[5, 2], low_noise=0.5, **given)
+    cut = draw(3, 1, 7, rows=[5, 2], low_noise=0.5, low_size=4, **given)
     assert torch.equal(cut.low.noise, whole.low.noise[[5, 2]])
     assert torch.equal(cut.low.timesteps, whole.low.timesteps[[5, 2]])

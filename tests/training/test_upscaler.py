@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from instruct_imagen import InstructImagenPipeline, Instruction, SuperResolutionPipeline
 from instruct_imagen.data.mixture import PAPER_RATIOS
@@ -88,7 +89,7 @@ def test_text_alone_leaves_what_reads_references_untrained(tmp_path):
     assert json.loads(lines[-1])["loss"] > 0
 
 
-def test_the_network_sees_the_true_picture_small_enlarged_and_noised():
+def test_the_network_sees_the_true_picture_small_noised_and_enlarged():
     """Ho et al. 2022, §3: the small picture is noised too, at a level of its own."""
     model = models.own_upscaler()
     step = TrainingStep(model)
@@ -99,7 +100,7 @@ def test_the_network_sees_the_true_picture_small_enlarged_and_noised():
         text=models.texts(2, models.TEXT_DIM),
         references=models.references([], batch=2, channels=3, size=16, dim=models.TEXT_DIM),
     )
-    draws = draw(1, rows=range(2), total=2, shape=(3, 16, 16), shift=1.0, low_noise=0.4)
+    draws = draw(1, rows=range(2), total=2, shape=(3, 16, 16), shift=1.0, low_noise=0.4, low_size=4)
     seen = []
     model.register_forward_pre_hook(
         lambda _, given, named: seen.append(named["low"]), with_kwargs=True
@@ -110,7 +111,9 @@ def test_the_network_sees_the_true_picture_small_enlarged_and_noised():
     bar = torch.cos((time + 0.008) / 1.008 * torch.pi / 2).square()
     kept = (1 - (1 - bar[1:] / bar[:-1]).clamp(max=0.999)).cumprod(0)[levels].float()
     alpha, sigma = kept.sqrt()[:, None, None, None], (1 - kept).sqrt()[:, None, None, None]
-    torch.testing.assert_close(seen[0].images, alpha * images + sigma * draws.low.noise)
+    small = alpha * images[..., :4, :4] + sigma * draws.low.noise
+    expected = interpolate(small, size=(16, 16), mode="bicubic", align_corners=False)
+    torch.testing.assert_close(seen[0].images, expected)
     assert torch.equal(seen[0].levels, levels)
 
 

@@ -27,7 +27,9 @@ class LowResolution:
     """What is to be enlarged, as the network sees it.
 
     Attributes:
-        images: (B, C, S, S) floating point, enlarged to the size of the output and noised.
+        images: (B, C, S, S) floating point, noised and then enlarged to the size of the output:
+            noise of the large picture's own pixels could not be taken away again by a network that
+            folds them (`diffusion.objective.clean_of_residual`).
         levels: (B,) int64, how much noise they have, in the scheduler's steps; 0 for next to none.
     """
 
@@ -56,9 +58,10 @@ def shrunk(images: Tensor, size: int) -> Tensor:
     return interpolate(images, size=(size, size), mode="area")
 
 
-def enlarged(images: Tensor, size: int) -> Tensor:
-    """Bicubic: (B, C, h, w) floating point → (B, C, size, size), within [-1, 1]."""
-    return interpolate(images, size=(size, size), mode="bicubic", align_corners=False).clamp(-1, 1)
+def enlarged(images: Tensor, size: int, *, noised: bool = False) -> Tensor:
+    """Bicubic: (B, C, h, w) floating point → (B, C, size, size), within [-1, 1] if not `noised`."""
+    large = interpolate(images, size=(size, size), mode="bicubic", align_corners=False)
+    return large if noised else large.clamp(-1, 1)
 
 
 class SuperResolutionUNet(InstructUNet):

@@ -156,6 +156,7 @@ class Backward:
             shape=encoded.images.shape[1:],
             shift=config.timestep_shift,
             low_noise=config.low_noise if config.low_size else None,
+            low_size=config.low_size,
             device=self.processes.device,
         )
         if not self.work:

@@ -37,7 +37,8 @@ class Draws:
     Attributes:
         timesteps: (B,) int64.
         noise: (B, C, H, W) float32, standard normal.
-        low: Those of the noise on an upscaler's input; None for a base model.
+        low: Those of the noise on what an upscaler enlarges, (B, C, low, low); None for a base
+            model.
     """
 
     timesteps: Tensor
@@ -52,6 +53,7 @@ def draw(
     shape: Sequence[int],
     shift: float,
     low_noise: float | None = None,
+    low_size: int = 0,
     device: torch.device | str = "cpu",
 ) -> Draws:
     """The draws of some samples of a step.
@@ -64,6 +66,7 @@ def draw(
         shift: See `draw_timesteps`.
         low_noise: Share of the noise levels, from the lowest, that an upscaler's input gets evenly;
             None for a base model.
+        low_size: Side of that input.
         device: Where they are needed. A kind of device has noise of its own.
     """
     found = Draws(
@@ -73,7 +76,8 @@ def draw(
     if low_noise is None:
         return found
     levels = (_timesteps(rows, total, rng_for(*key, 3), 1.0) * low_noise).long()
-    low = Draws(timesteps=sent(levels, device), noise=_noise((*key, 4), rows, shape, device))
+    small = (shape[0], low_size, low_size)
+    low = Draws(timesteps=sent(levels, device), noise=_noise((*key, 4), rows, small, device))
     return replace(found, low=low)
 
 

@@ -119,7 +119,8 @@ def _work(config: TrainConfig, model: InstructUNet, examples: list[Example]) -> 
             timesteps=torch.zeros(count, dtype=torch.int64), noise=torch.zeros(count, 3, size, size)
         )
         if config.low_size:
-            draws = replace(draws, low=draws)
+            small = torch.zeros(count, 3, config.low_size, config.low_size)
+            draws = replace(draws, low=replace(draws, noise=small))
     return step_work(model, encoded, draws, lora=config.lora) / count
 
 

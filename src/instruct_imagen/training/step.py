@@ -121,7 +121,7 @@ class TrainingStep(nn.Module):
         return losses
 
     def _low(self, encoded: Encoded, images: Tensor, draws: Draws) -> LowResolution | None:
-        """What an upscaler sees of the true images besides: small, enlarged again, and noised."""
+        """What an upscaler sees of the true images besides: small, noised, and enlarged again."""
         if not isinstance(self.model, SuperResolutionUNet):
             return None
         assert draws.low is not None  # drawn for every upscaler
@@ -129,10 +129,11 @@ class TrainingStep(nn.Module):
             small = shrunk(images, self.model.low_size)
         else:
             small = encoded.small.repeat_interleave(len(images) // len(encoded.small), dim=0)
-        blurred = enlarged(small, images.shape[-1])
-        noise = draws.low.noise.contiguous(memory_format=torch.channels_last)
-        noised = add_noise(self.scheduler, blurred, noise, draws.low.timesteps)
-        return LowResolution(images=noised.sample, levels=noised.timesteps)
+        noised = add_noise(self.scheduler, small, draws.low.noise, draws.low.timesteps)
+        large = enlarged(noised.sample, images.shape[-1], noised=True)
+        return LowResolution(
+            images=large.contiguous(memory_format=torch.channels_last), levels=noised.timesteps
+        )
 
 
 def step_work(model: InstructUNet, encoded: Encoded, draws: Draws, *, lora: int = 0) -> float:
