@@ -175,6 +175,7 @@ def main() -> None:
     seeing, blind = (
         SuperResolutionPipeline.from_pretrained(folder, references=kept) for kept in (True, False)
     )
+    trained = json.loads((folder / "model_index.json").read_text()).get("references", True)
     base = InstructImagenPipeline.from_pretrained(saved_pipeline(chosen.base))
     for pipeline in (seeing, blind, base):
         pipeline.set_progress_bar_config(disable=True)
@@ -187,6 +188,7 @@ def main() -> None:
         Arm(name=f"{name}, {steps} steps", enlarge=partial(upscaled, pipeline, steps))
         for steps in chosen.steps
         for name, pipeline in (("references", seeing), ("no references", blind))
+        if trained or pipeline is blind
     ]
     filters = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
     arms += [Arm(name=one.name.lower(), enlarge=partial(plain, one, size)) for one in filters]

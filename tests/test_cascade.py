@@ -28,7 +28,7 @@ def noise(width, height, seed=0):
 @pytest.fixture(scope="module")
 def stages():
     encoder = TextEncoder(max_markers=4)
-    base = InstructImagenPipeline(tiny.awaken(tiny.own_unet()), encoder, sampling_scheduler())
+    base = InstructImagenPipeline(tiny.awaken(tiny.own_unet(size=4)), encoder, sampling_scheduler())
     upscaler = SuperResolutionPipeline(
         tiny.awaken(tiny.own_upscaler()), encoder, sampling_scheduler()
     )
@@ -100,11 +100,11 @@ def test_models_see_a_square_around_the_mask(cascade, monkeypatch):
         return original(self, instructions, **options)
 
     monkeypatch.setattr(type(cascade.base), "__call__", look)
-    mask = white(100, 60, 40, 20, 60, 30)
+    mask = white(100, 60, 40, 20, 48, 26)
     drawn(cascade, edit(100, 60, mask=mask))
     source, shown = (np.asarray(reference.image) for reference in seen[0].references)
-    assert np.array_equal(source, noise(100, 60)[5:45, 30:70])
-    assert np.array_equal(shown, mask[5:45, 30:70])
+    assert np.array_equal(source, noise(100, 60)[15:31, 36:52])
+    assert np.array_equal(shown, mask[15:31, 36:52])
 
 
 def test_a_threshold_decides_what_is_restored_without_a_mask(cascade):
@@ -116,10 +116,15 @@ def test_a_threshold_decides_what_is_restored_without_a_mask(cascade):
     assert (something != source).any(axis=2).mean() > 0.9
 
 
-def test_a_black_mask_gives_the_source_itself(cascade):
-    assert np.array_equal(
-        drawn(cascade, edit(mask=np.zeros((30, 50, 3), np.uint8)))[0], noise(50, 30)
-    )
+def test_a_black_mask_gives_the_source_itself_and_draws_nothing(cascade, monkeypatch):
+    black, other = edit(mask=np.zeros((30, 50, 3), np.uint8)), edit(33, 47)
+    with pytest.warns(UserWarning, match="no white"):
+        both = drawn(cascade, black, other, seeds=(1, 2))
+    assert np.array_equal(both[0], noise(50, 30))
+    assert np.abs(both[1].astype(int) - drawn(cascade, other, seeds=(2,))[0]).max() <= 1
+    monkeypatch.setattr(type(cascade.base), "__call__", None)
+    with pytest.warns(UserWarning, match="no white"):
+        assert np.array_equal(drawn(cascade, black)[0], noise(50, 30))
 
 
 def test_a_mask_of_something_else_is_no_edit(cascade):
@@ -128,11 +133,17 @@ def test_a_mask_of_something_else_is_no_edit(cascade):
     assert drawn(cascade, one)[0].shape == (16, 16, 3)
 
 
+def _parts(pipeline):
+    return pipeline.text_encoder, pipeline.scheduler
+
+
 def test_what_cannot_be_done_is_said(cascade, stages):
     with pytest.raises(ImageError, match="20 × 20 pixels and the picture 50 × 30"):
         drawn(cascade, edit(mask=white(20, 20, 1, 1, 5, 5)))
     with pytest.raises(ValueError, match="threshold=2"):
         drawn(cascade, edit(), threshold=2)
+    with pytest.raises(ModelError, match="enlarges 4 pixels, and the base model draws 16"):
+        Cascade(InstructImagenPipeline(tiny.own_unet(), *_parts(stages[0])), stages[1])
     with pytest.raises(ModelError, match="is a base model"):
         Cascade.from_pretrained("starter", "starter")
 

@@ -55,7 +55,10 @@ def test_a_text_without_markers_gets_those_of_training(photo, monkeypatch):
     edited(photo, "Remove the dog", "--source", source, "--threshold", "0.5")
     guided = "In [ref#1], put [ref#2] on the table."
     edited(photo, guided, "--source", source, "--ref", f"cat={source}")
-    masked, free, reference = (one for one, _ in seen)
+    edited(photo, "Can you remove the dog?", "--source", source, "--mask", mask)
+    masked, free, reference, asked = (one for one, _ in seen)
+    question = "Can you remove the dog? The picture is [ref#1], and the mask is [ref#2]."
+    assert asked.text == question
     assert masked.text == "Remove the dog in [ref#1], inside the mask [ref#2]."
     assert [one.role for one in masked.references] == ["source", "mask"]
     assert free.text == "Remove the dog in [ref#1]."
@@ -72,6 +75,8 @@ def test_a_text_without_markers_gets_those_of_training(photo, monkeypatch):
     ("arguments", "words"),
     [
         (("--mask", "mask.png"), "name it with --source"),
+        (("--source", "photo.png", "--mask", ""), "names no file"),
+        (("--source", ""), "names no file"),
         (("--source", "gone.png"), "gone.png"),
         (("--source", "photo.png", "--mask", "small.png"), "make them the same size"),
         (("--source", "photo.png", "--mask", "photo.png"), "transparent in places"),

@@ -38,7 +38,8 @@ def rectangle(width, height, left, top, right, bottom):
         ((100, 100, 140, 120), Frame(left=80, top=70, side=80)),  # twice its longer side
         ((0, 0, 40, 40), Frame(left=0, top=0, side=80)),  # pushed inside
         ((290, 150, 300, 160), Frame(left=236, top=123, side=64)),  # not below `least`
-        ((0, 0, 150, 20), Frame(left=0, top=-50, side=300)),  # no such square inside: all of it
+        ((0, 0, 150, 20), Frame(left=0, top=0, side=200)),  # as much as fits
+        ((50, 90, 270, 110), Frame(left=0, top=-50, side=300)),  # wider than the picture is high
     ],
 )
 def test_the_frame_shows_the_mask_and_what_is_around_it(box, expected):
@@ -47,11 +48,20 @@ def test_the_frame_shows_the_mask_and_what_is_around_it(box, expected):
 
 def test_a_frame_larger_than_the_picture_shows_it_centred_on_a_background():
     frame = whole_frame(30, 20)
-    shown = np.asarray(cut_out(Image.fromarray(noise(30, 20)), frame, (1, 2, 3)))
+    shown = np.asarray(cut_out(Image.fromarray(noise(30, 20)), frame, (1, 2, 3), 99))
     assert frame == Frame(left=0, top=-5, side=30)
     assert np.array_equal(shown[5:25], noise(30, 20))
     assert (shown[:5] == (1, 2, 3)).all()
     assert (shown[25:] == (1, 2, 3)).all()
+
+
+def test_what_is_shown_is_no_larger_than_it_has_to_be():
+    wide = Image.fromarray(np.full((100, 9000, 3), 90, np.uint8))
+    shown = np.asarray(cut_out(wide, whole_frame(9000, 100), (255, 255, 255), 90))
+    assert shown.shape == (90, 90, 3)
+    assert (shown[45] == 90).all()
+    assert (shown[:44] == 255).all()
+    assert (shown[46:] == 255).all()
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
@@ -94,6 +104,30 @@ def test_weights_rise_from_the_border_and_are_nothing_outside():
     assert not seam_weights(np.zeros((3, 3), bool), 5).any()
 
 
+@pytest.mark.parametrize("box", [(100, 90, 900, 100), (10, 10, 11, 11), (700, 3, 706, 190)])
+def test_a_thin_region_is_edited_as_well_as_a_large_one(box):
+    inside = rectangle(1000, 200, *box)
+    inside[100:104, 990:994] = True  # far away, so that the frame is large
+    source = np.full((200, 1000, 3), 200, np.uint8)
+    edit = Edit(picture=Image.fromarray(source), frame=frame_around(inside, 64), inside=inside)
+    result = np.asarray(finished(edit, Image.fromarray(np.zeros((64, 64, 3), np.uint8))))
+    left, top, right, bottom = box
+    assert result[top:bottom, left:right].mean() < 60
+    assert result[(top + bottom) // 2, (left + right) // 2].max() == 0
+    assert (result[~inside] == 200).all()
+
+
+def test_half_transparent_colours_do_not_turn_pale_in_the_seam():
+    source = np.zeros((60, 60, 4), np.uint8)
+    source[..., 3] = 128  # black, half of which shows: on white the grey that is drawn
+    inside = rectangle(60, 60, 15, 15, 45, 45)
+    edit = Edit(picture=Image.fromarray(source), frame=whole_frame(60, 60), inside=inside)
+    result = finished(edit, Image.new("RGB", (60, 60), (127, 127, 127)), seam=0.1)
+    on_white = np.asarray(load_image(result)).astype(int)
+    assert np.abs(on_white - 127).max() <= 2
+    assert np.asarray(result)[30, 30].tolist() == [127, 127, 127, 255]
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("size", [(300, 200), (200, 300), (64, 64), (7, 5)])
 def test_outside_a_mask_every_byte_is_the_sources(channels, size):
@@ -127,10 +161,12 @@ def test_inside_a_mask_is_what_was_drawn():
 
 def test_edits_that_change_nothing_give_the_source_itself():
     source = noise(50, 30)
-    black = read_edit(source, np.zeros((30, 50), np.uint8), 16)
+    with pytest.warns(UserWarning, match="its brightest value is 1 of 255"):
+        black = read_edit(source, np.ones((30, 50), np.uint8), 16)
+    assert black.silent
     assert np.array_equal(np.asarray(finished(black, Image.fromarray(noise(16, 16)))), source)
     free = read_edit(source, None, 16)
-    assert np.array_equal(np.asarray(finished(free, free.shown)), source)
+    assert np.array_equal(np.asarray(finished(free, free.shown(16))), source)
 
 
 def test_a_softer_and_darker_drawing_of_the_source_is_no_change():
@@ -138,7 +174,7 @@ def test_a_softer_and_darker_drawing_of_the_source_is_no_change():
     source[20:99, 30:110] = (30, 60, 200)
     source[110:171, 150:233] = (250, 220, 20)
     edit = read_edit(source, None, 32)
-    small = edit.shown.resize((32, 32), Image.Resampling.BOX)
+    small = edit.shown(256).resize((32, 32), Image.Resampling.BOX)
     drawn = small.resize((256, 256), Image.Resampling.BICUBIC)
     darker = Image.fromarray((np.asarray(drawn) * 0.95).astype(np.uint8))
     assert np.array_equal(np.asarray(finished(edit, darker)), source)
@@ -164,12 +200,13 @@ def test_a_change_is_whole_and_a_speck_is_none():
     ring = before.copy()
     ring[60:200, 60:200] = 0
     ring[80:180, 80:180] = 255
-    found = changed(before, ring, 0.1)
-    assert found[60:200, 60:200].all()
-    assert not found[:40].any()
+    white = Image.fromarray(before)
+    found = changed(white, Image.fromarray(ring), 0.1)
+    assert found[8:25, 8:25].all()
+    assert not found[:5].any()
     speck = before.copy()
     speck[100:108, 100:108] = 0
-    assert not changed(before, speck, 0.1).any()
+    assert not changed(white, Image.fromarray(speck), 0.1).any()
 
 
 def test_a_photograph_stands_upright_and_keeps_its_colours_but_not_its_place(tmp_path):

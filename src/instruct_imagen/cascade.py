@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from instruct_imagen.editing import SEAM, THRESHOLD, Edit, finished, read_edit
 from instruct_imagen.instruction import Instruction, Reference
@@ -16,6 +17,7 @@ from instruct_imagen.pipeline import (
     UPSCALER,
     InstructImagenOutput,
     InstructImagenPipeline,
+    ModelError,
     StepCallback,
     as_generators,
     as_instructions,
@@ -35,11 +37,19 @@ class Cascade:
     Args:
         base: Draws.
         upscaler: Enlarges; None leaves pictures as the base model draws them.
+
+    Raises:
+        ModelError: The upscaler enlarges pictures of another size than the base model's.
     """
 
     def __init__(
         self, base: InstructImagenPipeline, upscaler: SuperResolutionPipeline | None = None
     ) -> None:
+        if upscaler is not None and upscaler.low_size != base.size:
+            raise ModelError(
+                f"this upscaler enlarges {upscaler.low_size} pixels, and the base model draws "
+                f"{base.size}: name the one that was trained behind it"
+            )
         self.base = base
         self.upscaler = upscaler
 
@@ -121,33 +131,59 @@ class Cascade:
                 f"threshold={threshold} must lie in 0 to 1 and seam={seam} in 0 to 0.5"
             )
         instructions = as_instructions(instruction)
-        edits = [edit_of(one, self.size) for one in instructions]
-        shown = [framed(one, edit) for one, edit in zip(instructions, edits, strict=True)]
+        known: dict[int, Edit | None] = {}
+        for one in instructions:  # the same one is read once
+            if id(one) not in known:
+                known[id(one)] = edit_of(one, self.size)
+        edits = [known[id(one)] for one in instructions]
         rows = as_generators(generator, len(instructions))
-        drawn = self.base(
-            shown,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            guidance=guidance,
-            generator=rows,
-            callback_on_step_end=callback_on_step_end,
-        ).images
-        if self.upscaler is not None:
-            drawn = self.upscaler(
-                shown,
+        drawn = [place for place, edit in enumerate(edits) if edit is None or not edit.silent]
+        new = dict(
+            zip(
                 drawn,
-                num_inference_steps=upscaler_steps,
-                guidance_scale=upscaler_guidance,
-                noise_level=noise_level,
-                generator=rows,
-                callback_on_step_end=callback_on_step_end,
-            ).images
-        return InstructImagenOutput(
-            images=[
-                image if edit is None else finished(edit, image, threshold=threshold, seam=seam)
-                for edit, image in zip(edits, drawn, strict=True)
-            ]
+                self._drawn(
+                    [framed(instructions[place], edits[place], self.size) for place in drawn],
+                    None if rows is None else [rows[place] for place in drawn],
+                    {
+                        "num_inference_steps": num_inference_steps,
+                        "guidance_scale": guidance_scale,
+                        "guidance": guidance,
+                        "callback_on_step_end": callback_on_step_end,
+                    },
+                    {
+                        "num_inference_steps": upscaler_steps,
+                        "guidance_scale": upscaler_guidance,
+                        "noise_level": noise_level,
+                        "callback_on_step_end": callback_on_step_end,
+                    },
+                ),
+                strict=True,
+            )
         )
+        images = []
+        for place, edit in enumerate(edits):
+            if edit is None:
+                images.append(new[place])
+            elif edit.silent:
+                images.append(edit.picture.copy())
+            else:
+                images.append(finished(edit, new[place], threshold=threshold, seam=seam))
+        return InstructImagenOutput(images=images)
+
+    def _drawn(
+        self,
+        instructions: list[Instruction],
+        generators: list[torch.Generator] | None,
+        base: dict[str, Any],
+        upscaler: dict[str, Any],
+    ) -> list[Image.Image]:
+        """Both stages, with the options of each."""
+        if not instructions:
+            return []
+        images = self.base(instructions, generator=generators, **base).images
+        if self.upscaler is not None:
+            images = self.upscaler(instructions, images, generator=generators, **upscaler).images
+        return images
 
 
 def edit_of(instruction: Instruction, size: int) -> Edit | None:
@@ -167,17 +203,23 @@ def edit_of(instruction: Instruction, size: int) -> Edit | None:
     return read_edit(source.image, None if mask is None else mask.image, size)
 
 
-def framed(instruction: Instruction, edit: Edit | None) -> Instruction:
-    """The instruction as models see it: of the picture to be edited, and its mask, a square."""
+def framed(instruction: Instruction, edit: Edit | None, size: int) -> Instruction:
+    """The instruction as models see it: of the picture to be edited, and its mask, a square.
+
+    Args:
+        instruction: What is asked.
+        edit: What of the picture; None changes nothing.
+        size: Side of what the models draw: they are shown no more pixels.
+    """
     if edit is None:
         return instruction
     source, mask = _first(instruction, "source"), _first(instruction, "mask")
     return replace(
         instruction,
         references=tuple(
-            replace(one, image=np.asarray(edit.shown))
+            replace(one, image=np.asarray(edit.shown(size)))
             if one is source
-            else replace(one, image=np.asarray(edit.shown_mask))
+            else replace(one, image=np.asarray(edit.shown_mask(size)))
             if one is mask
             else one
             for one in instruction.references

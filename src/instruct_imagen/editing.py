@@ -8,6 +8,7 @@ super-resolution changes all pixels: Figure 7).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +36,11 @@ class Frame:
     top: int
     side: int
 
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom."""
-        return self.left, self.top, self.left + self.side, self.top + self.side
+    def within(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of its part in a picture of (width, height)."""
+        width, height = size
+        right, bottom = self.left + self.side, self.top + self.side
+        return max(self.left, 0), max(self.top, 0), min(right, width), min(bottom, height)
 
 
 def whole_frame(width: int, height: int) -> Frame:
@@ -55,26 +57,58 @@ def frame_around(inside: np.ndarray, least: int) -> Frame:
         least: Smallest side; the size that the models draw, as less would be enlarged for them.
 
     Returns:
-        A square inside the picture, or `whole_frame` where that would be no larger.
+        A square inside the picture if the mask fits into one; else one that sticks out over the
+        shorter sides alone. Never larger than `whole_frame`.
     """
     height, width = inside.shape
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    side = max(round(_SURROUNDINGS * max(bottom - top, right - left)), least)
-    if side > min(width, height):
-        return whole_frame(width, height)
-    middle_x, middle_y = (left + right - side) // 2, (top + bottom - side) // 2
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    longest, shortest = max(bottom - top, right - left), min(width, height)
+    side = min(max(round(_SURROUNDINGS * longest), least), max(width, height))
+    if max(longest, least) <= shortest:
+        side = min(side, shortest)
     return Frame(
-        left=int(np.clip(middle_x, 0, width - side)),
-        top=int(np.clip(middle_y, 0, height - side)),
-        side=int(side),
+        left=_placed_around(left, right, side, width),
+        top=_placed_around(top, bottom, side, height),
+        side=side,
     )
 
 
-def cut_out(image: Image.Image, frame: Frame, background: tuple[int, int, int]) -> Image.Image:
-    """What a frame shows of an RGB image, `background` where it sticks out."""
-    canvas = Image.new("RGB", (frame.side, frame.side), background)
-    canvas.paste(image, (-frame.left, -frame.top))
+def _placed_around(low: int, high: int, side: int, length: int) -> int:
+    """Where an interval of `side` begins whose middle is that of `low` to `high`, if it fits."""
+    if side >= length:
+        return (length - side) // 2
+    return min(max((low + high - side) // 2, 0), length - side)
+
+
+def cut_out(
+    image: Image.Image, frame: Frame, background: tuple[int, int, int], most: int
+) -> Image.Image:
+    """What a frame shows of an RGB image, `background` where it sticks out.
+
+    Args:
+        image: The picture.
+        frame: Of it.
+        background: RGB.
+        most: Longest side of what comes back, in pixels: larger frames are made smaller.
+
+    Returns:
+        RGB, a square of the frame's side or of `most`.
+    """
+    side = min(frame.side, most)
+    box = frame.within(image.size)
+    scale = side / frame.side
+    left, top, right, bottom = (
+        round((place - start) * scale)
+        for place, start in zip(box, 2 * (frame.left, frame.top), strict=True)
+    )
+    size = (max(right - left, 1), max(bottom - top, 1))
+    part = image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3)
+    if size == (side, side):
+        return part
+    canvas = Image.new("RGB", (side, side), background)
+    canvas.paste(part, (left, top))
     return canvas
 
 
@@ -91,6 +125,9 @@ def read_mask(mask: ImageSource, size: tuple[int, int]) -> np.ndarray:
     Raises:
         ImageError: It cannot be read, has another size than the picture, is transparent anywhere,
             or coloured.
+
+    Warns:
+        UserWarning: It is black everywhere.
     """
     image = load_image(mask, keep_alpha=True)
     if image.size != size:
@@ -99,17 +136,23 @@ def read_mask(mask: ImageSource, size: tuple[int, int]) -> np.ndarray:
             f"{size[1]}: make them the same size"
         )
     pixels = np.asarray(image)
-    if (pixels[..., 3] < 255).any():
+    if pixels[..., 3].min() < 255:
         raise ImageError(
             "the mask is transparent in places: draw white what may change and black what has to "
             "stay, without transparency"
         )
-    spread = pixels[..., :3].max(axis=2).astype(int) - pixels[..., :3].min(axis=2)
-    if (spread > _HALF // 2).any():
+    if np.ptp(pixels[..., :3], axis=2).max() > _HALF // 2:
         raise ImageError(
             "the mask has colours: draw white what may change and black what has to stay"
         )
-    return pixels[..., :3].mean(axis=2) >= _HALF
+    inside = pixels[..., :3].sum(axis=2, dtype=np.uint16) >= 3 * _HALF
+    if not inside.any():
+        warnings.warn(
+            "the mask has no white, so nothing changes: its brightest value is "
+            f"{pixels[..., :3].max()} of 255, and what may change has to be above {_HALF - 1}",
+            stacklevel=2,
+        )
+    return inside
 
 
 def seam_weights(inside: np.ndarray, seam: float) -> np.ndarray:
@@ -118,40 +161,45 @@ def seam_weights(inside: np.ndarray, seam: float) -> np.ndarray:
     Args:
         inside: What may change. Outside, weights are exactly 0. The picture's own edge is no
             border.
-        seam: Over so many pixels they rise to 1; 0 for a hard border.
+        seam: Over so many pixels they rise to 1, or a quarter of a region's depth where it is
+            thin, so that a wire is not left half as it was; 0 for a hard border.
     """
     from scipy import ndimage  # the command's help need not wait for it
 
     if inside.all() or not inside.any():
         return inside.astype(np.float32)
-    depth = ndimage.distance_transform_edt(inside)
-    return np.minimum(1, depth / (seam + 1)).astype(np.float32)
+    depth = ndimage.distance_transform_edt(inside).astype(np.float32)
+    regions, count = ndimage.label(inside, structure=np.ones((3, 3)))
+    deepest = np.zeros(count + 1, np.float32)
+    deepest[1:] = ndimage.maximum(depth, regions, np.arange(1, count + 1))
+    seams = np.minimum(np.minimum(seam, deepest / 4), np.maximum(deepest - 1, 0))
+    return np.minimum(1, depth / (seams[regions] + 1))
 
 
-def changed(before: np.ndarray, after: np.ndarray, threshold: float) -> np.ndarray:
+def changed(before: Image.Image, after: Image.Image, threshold: float) -> np.ndarray:
     """Where two pictures differ in more than how sharp they are.
 
-    They are compared at 32 × 32 cells; a few cells alone are no change, and what a change encloses
-    belongs to it.
+    They are compared at 32 × 32 cells. An edge that moved by a part of a cell is no change, nor
+    are few cells alone; so neither is a line of one cell's width. What a change encloses belongs
+    to it.
 
     Args:
-        before: (S, S, 3) uint8.
-        after: The same shape.
+        before: RGB, a square.
+        after: RGB, a square.
         threshold: Smallest difference of a cell's colour, as a share of a channel's range; 0 has
             everything changed.
 
     Returns:
-        (S, S) bool, with a margin of about one cell around each change.
+        (32, 32) bool, with a margin of one cell around each change.
     """
     from scipy import ndimage
 
     if threshold <= 0:
-        return np.ones(before.shape[:2], bool)
+        return np.ones((_SEEN, _SEEN), bool)
     cells = [
-        np.asarray(Image.fromarray(one).resize((_SEEN, _SEEN), Image.Resampling.BOX), np.float32)
+        np.asarray(one.resize((_SEEN, _SEEN), Image.Resampling.BOX), np.float32)
         for one in (before, after)
     ]
-    # A median over the neighbourhood: an edge that moved by a part of a cell is no change.
     difference = ndimage.median_filter(np.abs(cells[1] - cells[0]).max(axis=2) / 255, size=3)
     around = np.ones((3, 3), bool)
     found = ndimage.binary_closing(np.pad(difference > threshold, 1, "edge"), around)
@@ -159,10 +207,7 @@ def changed(before: np.ndarray, after: np.ndarray, threshold: float) -> np.ndarr
     labels, count = ndimage.label(found, structure=around)
     if count:
         found &= np.bincount(labels.ravel())[labels] >= _SPECK
-    found = ndimage.binary_dilation(found, around)
-    grown = Image.fromarray((found * 255).astype(np.uint8))
-    # Between the cells, outlines are smooth.
-    return np.asarray(grown.resize(before.shape[1::-1], Image.Resampling.BILINEAR)) >= _HALF
+    return ndimage.binary_dilation(found, around)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -179,17 +224,15 @@ class Edit:
     frame: Frame
     inside: np.ndarray | None
 
-    @property
-    def shown(self) -> Image.Image:
-        """What models see of the picture, RGB."""
-        return cut_out(_flat(self.picture), self.frame, WHITE)
+    def shown(self, most: int) -> Image.Image:
+        """What models see of the picture: RGB, at most `most` pixels a side."""
+        return cut_out(_flat(self.picture), self.frame, WHITE, most)
 
-    @property
-    def shown_mask(self) -> Image.Image:
-        """What models see of the mask, RGB."""
+    def shown_mask(self, most: int) -> Image.Image:
+        """What models see of the mask: RGB, at most `most` pixels a side."""
         assert self.inside is not None
         mask = Image.fromarray(self.inside).convert("RGB")
-        return cut_out(mask, self.frame, (0, 0, 0))
+        return cut_out(mask, self.frame, (0, 0, 0), most)
 
     @property
     def silent(self) -> bool:
@@ -235,38 +278,54 @@ def finished(
         An image of the picture's size and mode, with its colour profile. All pixels that do not
         change are equal to the picture's, and where nothing changes it is the picture itself.
     """
-    side = edit.frame.side
-    new = np.asarray(drawn.resize((side, side), Image.Resampling.BICUBIC))
+    frame, size = edit.frame, edit.picture.size
+    box = frame.within(size)
+    left, top, right, bottom = box
+    share = drawn.width / frame.side
+    seen = tuple(
+        (place - start) * share
+        for place, start in zip(box, 2 * (frame.left, frame.top), strict=True)
+    )
+    part = (right - left, bottom - top)
     if edit.inside is None:
-        inside = _placed(changed(np.asarray(edit.shown), new, threshold), edit)
+        cells = changed(edit.shown(drawn.width), drawn, threshold)
+        scaled = tuple(place * _SEEN / drawn.width for place in seen)
+        grown = Image.fromarray((cells * 255).astype(np.uint8))
+        # Between the cells, outlines are smooth.
+        inside = np.zeros(size[::-1], bool)
+        smooth = grown.resize(part, Image.Resampling.BILINEAR, box=scaled)
+        inside[top:bottom, left:right] = np.asarray(smooth) >= _HALF
     else:
         inside = edit.inside
-    if not inside.any():
+    if not inside[top:bottom, left:right].any():
         return edit.picture.copy()
-    weights = seam_weights(inside, seam * side)[..., None]
-    flat = np.asarray(_flat(edit.picture))
-    mixed = flat + weights * (_placed(new, edit).astype(np.float32) - flat)
-    before = np.asarray(edit.picture)
-    after = before.copy()
-    after[..., :3] = np.where(weights > 0, np.rint(mixed), before[..., :3])
-    if before.shape[2] == 4:  # what was drawn is opaque
-        opaque = before[..., 3:] + weights * (255.0 - before[..., 3:])
-        after[..., 3:] = np.where(weights > 0, np.rint(opaque), before[..., 3:])
+    # One pixel more, so that the frame's edge is known to be a border or none.
+    wide = slice(max(top - 1, 0), bottom + 1), slice(max(left - 1, 0), right + 1)
+    weights = seam_weights(inside[wide], seam * frame.side)
+    weights = weights[top - wide[0].start :, left - wide[1].start :][: part[1], : part[0], None]
+    new = np.asarray(drawn.resize(part, Image.Resampling.BICUBIC, box=seen), np.float32)
+    after = np.array(edit.picture)
+    old = after[top:bottom, left:right]
+    old[:] = np.where(weights > 0, _over(old, new, weights), old)
     result = Image.fromarray(after)
     result.info = dict(edit.picture.info)
     return result
 
 
+def _over(old: np.ndarray, new: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Opaque colours (h, w, 3) over a picture (h, w, 3 or 4), by weights (h, w, 1): uint8."""
+    colours, kept = old[..., :3].astype(np.float32), 1 - weights
+    if old.shape[2] == 3:
+        return np.rint(kept * colours + weights * new).astype(np.uint8)
+    # Each colour counts by how opaque it is.
+    kept = kept * (old[..., 3:] / np.float32(255))
+    whole = np.maximum(kept + weights, 1e-6)
+    mixed = np.concatenate([(kept * colours + weights * new) / whole, 255 * whole], axis=2)
+    return np.rint(mixed).clip(0, 255).astype(np.uint8)
+
+
 def _flat(picture: Image.Image) -> Image.Image:
     """RGB, white showing through."""
+    if picture.mode == "RGB":
+        return picture
     return load_image(picture, max_pixels=picture.width * picture.height)
-
-
-def _placed(framed: np.ndarray, edit: Edit) -> np.ndarray:
-    """What a frame holds, where it lies in the picture: (side, side, …) -> (H, W, …), else 0."""
-    width, height = edit.picture.size
-    out = np.zeros((height, width, *framed.shape[2:]), framed.dtype)
-    left, top, right, bottom = edit.frame.box
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
-    out[y0:y1, x0:x1] = framed[y0 - top : y1 - top, x0 - left : x1 - left]
-    return out

@@ -56,7 +56,7 @@ def load_image(
             numpy array, uint8, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
         max_pixels: Limit for width × height, checked on the header before pixels are decoded.
         keep_alpha: Whether to return RGBA (opaque where the image has no alpha).
-        keep_profile: Whether the colour profile of an RGB or RGBA image stays with it, in
+        keep_profile: Whether the colour profile of an RGB, RGBA or palette image stays with it, in
             ``info``, from where `save_png` writes it: for a picture that is given back.
         background: Colour, RGB, that shows through where the image is transparent.
 
@@ -140,7 +140,7 @@ def _decode(
         image.load()
         # A broken EXIF block makes Pillow raise almost anything, as broken pixels do.
         # A profile of grey or CMYK says nothing of the RGB that is made of them.
-        profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA") else None
+        profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "P") else None
         image = ImageOps.exif_transpose(image)
         image = _to_eight_bits(image, name, keep_alpha, background)
         # A photograph's place and camera must not travel on into results.

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from instruct_imagen import InstructImagenPipeline
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.model.super_resolution import shrunk
 from instruct_imagen.recipes import RecipeError, Stage
@@ -97,6 +98,10 @@ def test_settings_that_do_nothing_are_refused(tmp_path, settings, words):
         small(tmp_path, *settings)
 
 
-def test_a_base_model_of_another_size_is_refused(tmp_path):
+def test_a_base_model_of_another_size_or_of_raw_inputs_is_refused(tmp_path):
+    raw = InstructImagenPipeline.from_pretrained("starter", instruction=False)
+    raw.save_pretrained(tmp_path / "raw")
+    with pytest.raises(RecipeError, match="follows no instructions"):
+        Trainer(small(tmp_path, f"draft={tmp_path / 'raw'}"))
     with pytest.raises(RecipeError, match=r"draws 32 pixels .* enlarges 16"):
         Trainer(small(tmp_path, "low_size=16", "draft=starter"))

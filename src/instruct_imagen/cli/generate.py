@@ -35,6 +35,7 @@ MOST_SEAM = 0.5
 # As training has them (data/tasks/templates/masked_edit.txt, instruction_edit.txt).
 _EDITED = {"source": "source image", "mask": "mask"}
 _WHERE = (" in [ref#1].", " in [ref#1], inside the mask [ref#2].")
+_WHICH = (" The picture is [ref#1].", " The picture is [ref#1], and the mask is [ref#2].")
 
 EXAMPLES = """examples:
   instruct-imagen generate "A fox on a green background."
@@ -77,7 +78,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         action="append",
         default=[],
         metavar="K=ROLE",
-        help=f"what [ref#K] is for, as a note (words and image decide): {', '.join(ROLES)}",
+        help=f"what [ref#K] is for: {', '.join(ROLES)}; source makes it an edit, else it is a note",
     )
     own.add_argument("--source", metavar="FILE", help="a picture to edit: [ref#1]")
     own.add_argument(
@@ -236,21 +237,23 @@ def read_instruction(chosen: argparse.Namespace) -> Instruction:
     if (chosen.text is None) == (chosen.instruction is None):
         raise UsageError("give either TEXT or --instruction FILE (see generate --help)")
     if chosen.instruction is not None:
-        if chosen.ref or chosen.role or chosen.source or chosen.mask:
+        if chosen.ref or chosen.role or chosen.source is not None or chosen.mask is not None:
             raise UsageError(
                 "--ref, --role, --source and --mask belong to TEXT: put them into the JSON file"
             )
         return Instruction.from_json(chosen.instruction)
-    if chosen.mask and not chosen.source:
+    if chosen.mask is not None and chosen.source is None:
         raise UsageError("--mask says what may change of a picture: name it with --source")
     edited = [
         Reference(marker, file, text, role)
         for marker, (role, text) in enumerate(_EDITED.items(), start=1)
-        if (file := getattr(chosen, role))
+        if (file := getattr(chosen, role)) is not None
     ]
     text = chosen.text
-    if edited and not markers_in(text):
-        text = text.rstrip().rstrip(".") + _WHERE[len(edited) - 1]
+    if edited and text.strip() and not markers_in(text):
+        text = text.strip()
+        asked = text[-1] in "?!"
+        text = text.rstrip(".") + (_WHICH if asked else _WHERE)[len(edited) - 1]
     roles = _roles(chosen.role)
     unused = set(roles)
     references = []

@@ -8,6 +8,7 @@ like it is in [Hu24]; adding noise to the small picture, as there, stands for al
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import torch
@@ -47,7 +48,14 @@ class Drafts:
     def __init__(
         self, name: str, share: float, low_size: int, encoder: TextEncoder, device: torch.device
     ) -> None:
-        network = InstructUNet.from_pretrained(saved_pipeline(name) / "unet")
+        folder = saved_pipeline(name)
+        index = json.loads((folder / "model_index.json").read_text())
+        if not index.get("instruction", True) or index.get("vae", [None])[0] is not None:
+            raise RecipeError(
+                f"draft={name} follows no instructions, or draws latents: name a base model of "
+                "pixels that does"
+            )
+        network = InstructUNet.from_pretrained(folder / "unet")
         size = int(network.unet.config.sample_size) * network.space_to_depth
         width = encoder([""]).states.shape[-1]
         if size != low_size or network.text_dim != width:
