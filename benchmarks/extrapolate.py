@@ -24,7 +24,7 @@ MARKS = ("<!-- figures: benchmarks/extrapolate.py --write -->", "<!-- end of fig
 
 IN_PARTS = ("read", "words", "pixels", "embed", "leaks", "domains", "search", "duplicates")
 BY_DOMAIN = ("gather", "plan", "candidates", "cut")
-WHOLE = ("repeats", "holdout", "members")
+WHOLE = ("repeats", "titles", "holdout", "members")
 QUERY_ROWS = 2**20  # of `engine.AT_ONCE`
 MOST_QUERIES = 256  # of `engine.first_of_each`
 CROWDED = 64 * 2**16 / 2  # rows from which on `hashes.hash_pairs` looks at no more a row
@@ -112,8 +112,8 @@ class Measured:
         scale = images / self.images
         if name == "holdout":
             return self.work(name), self.work(name)
-        if name == "repeats":
-            last = self.held["steps"][name]["sizes"][-1]
+        if name in ("repeats", "titles"):  # queries of one kind
+            last = self.held["steps"]["repeats"]["sizes"][-1]
             queries = min(max(1.0, images / QUERY_ROWS), MOST_QUERIES)
             once = last["seconds"] / last["rows"] / max(1.0, last["rows"] / QUERY_ROWS)
             return (found := once * images * queries), found
@@ -171,7 +171,9 @@ def steps_table(found: Measured, corpora: list[float]) -> str:
     """Hours of a core."""
     grows = {
         "holdout": "with the hold-out alone",
-        "repeats": f"N × queries (one a million rows, at most {MOST_QUERIES})",
+        **dict.fromkeys(
+            ("repeats", "titles"), f"N × queries (one a million rows, at most {MOST_QUERIES})"
+        ),
         **{name: f"N^{found.growth(name).exponent:.2f} of a domain" for name in ("plan", "search")},
         "cut": f"N^{found.exponent('cut'):.2f} of a domain",
         "candidates": f"N^{found.exponent('candidates'):.2f} of a domain, N beyond 2 M rows",
@@ -190,7 +192,7 @@ def steps_table(found: Measured, corpora: list[float]) -> str:
         elif step == "candidates":
             last = found.held["steps"][step]["sizes"][-1]
             rate = f"{last['seconds'] / last['rows'] * 1e6:,.0f} (synthetic, of a million rows)"
-        elif step == "repeats":
+        elif step in ("repeats", "titles"):
             rate = f"{found.seconds(step, 1e6)[0]:,.0f} (synthetic rows)"
         elif step == "holdout":
             rate = f"{found.work(step):,.0f} s in all"
