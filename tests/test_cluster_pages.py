@@ -105,7 +105,7 @@ def test_the_report_says_what_the_build_did(
     assert "wheel_6.png" in seen.words
     assert "test: <wheel>.png" in seen.words
     assert "the same bytes" in seen.words
-    assert "correlation at least 0.95 and difference at most 0.7; equal bytes do" in seen.words
+    assert "correlation at least 0.94 and difference at most 0.92; equal bytes do" in seen.words
     assert "correlation at least 0.995 and difference at most 0.05." in seen.words
     assert seen.pictures_in_cards.count(5) == min(CLUSTERS, clusters) > 2
     pairs = found.counts("duplicates")["by sight"]

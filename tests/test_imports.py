@@ -41,9 +41,9 @@ OWN_FILES = {
     "instruction": ("reference_image", "instruction_errors"),
     "reference_image": ("instruction_errors",),
 }
-# The only modules that may import both the network and the objective. The package's own __init__
-# only lists public names.
-JOINS = ("training.step", "pipeline", "super_resolution", "")
+# The only modules that may import both the network and the objective: what trains and what samples
+# (drafts sample inside of training). The package's own __init__ only lists public names.
+JOINS = ("training.step", "training.drafts", "pipeline", "super_resolution", "")
 
 
 def modules_in(source: Path) -> dict[str, Path]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from instruct_imagen.data.clusters.cutting import KEPT, REASONS, Cut, CutError, cut, inside_pairs
 from instruct_imagen.data.clusters.neighbours import neighbours
-from instruct_imagen.data.clusters.union_find import grouped
+from tests.data.clusters.test_union_find import grouped
 
 NO_PAIRS = np.empty((0, 2), np.int64)
 

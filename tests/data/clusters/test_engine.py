@@ -44,12 +44,14 @@ def run_steps(source: Path, folder: Path, parts: list[str], **environment: str) 
     return done.stdout
 
 
-def test_the_same_files_from_one_process_from_two_and_from_ray(tmp_path: Path) -> None:
+def test_the_same_files_from_one_process_from_two_and_from_ray(
+    tmp_path: Path, ray_folder: str
+) -> None:
     source = tmp_path / "source"
     parts = write_source(source, 6)
     assert sorted(run_parts(Squares(source, tmp_path / "one"), parts)) == parts
     run_steps(source, tmp_path / "two", parts)
-    told = run_steps(source, tmp_path / "ray", parts, DAFT_RUNNER="ray")
+    told = run_steps(source, tmp_path / "ray", parts, DAFT_RUNNER="ray", RAY_TMPDIR=ray_folder)
     if not torch.cuda.is_available():
         assert "device=cuda, but the Ray cluster has no GPU: add a machine with one" in told
     assert content(tmp_path / "one") == content(tmp_path / "two") == content(tmp_path / "ray")

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[3]
 MAIN = """
 import os, sys
 from pathlib import Path
+import ray
 from ray.cluster_utils import Cluster
 from tests.data.clusters.test_machines import Where
 from instruct_imagen.data.clusters.engine import run_parts
@@ -23,6 +24,8 @@ cluster.add_node(num_cpus=1)
 cluster.wait_for_nodes()
 os.environ.update(DAFT_RUNNER="ray", RAY_ADDRESS=cluster.address)
 list(run_parts(Where(Path(sys.argv[1])), sys.argv[2:], workers=2))
+ray.shutdown()
+cluster.shutdown()
 """
 
 
@@ -44,13 +47,17 @@ class Where:
         return make
 
 
-def test_two_machines_share_the_parts(tmp_path: Path) -> None:
+def test_two_machines_share_the_parts(tmp_path: Path, ray_folder: str) -> None:
     parts = [f"{number:05d}" for number in range(8)]
     subprocess.run(
         [sys.executable, "-c", MAIN, str(tmp_path), *parts],
         check=True,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+            "RAY_TMPDIR": ray_folder,
+        },
         timeout=300,
         capture_output=True,
     )
