@@ -26,7 +26,7 @@ IN_PARTS = ("read", "words", "pixels", "embed", "leaks", "domains", "search", "d
 BY_DOMAIN = ("gather", "plan", "candidates", "cut")
 WHOLE = ("repeats", "titles", "holdout", "members")
 QUERY_ROWS = 2**20  # of `engine.AT_ONCE`
-MOST_QUERIES = 256  # of `engine.first_of_each`
+MOST_QUERIES = 256  # `engine.MOST_PASSES`
 CROWDED = 64 * 2**16 / 2  # rows from which on `hashes.hash_pairs` looks at no more a row
 MEMORIES = (64, 512)  # GB of a machine
 

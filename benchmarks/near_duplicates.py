@@ -42,6 +42,7 @@ from instruct_imagen.data.clusters.near_duplicates import (
 )
 from instruct_imagen.data.clusters.neighbours import neighbours
 from instruct_imagen.data.clusters.planted import CHANGES, plant
+from instruct_imagen.data.clusters.settings import DUPLICATES
 from instruct_imagen.data.example import Picture
 from instruct_imagen.data.world.artwork.stamps import FOLDER
 from instruct_imagen.data.world.atlas import Atlas
@@ -413,6 +414,7 @@ def main() -> None:
     others = [one for one in shown if one.thing not in learn]
     test = half(others, scenes[1::2], rng, "test")
     taken = report(test, Thresholds(), "test, defaults")
+    report(test, DUPLICATES, "test, as builds begin")
     report(test, learnt, "test, learnt on train")
     proposed(test, Thresholds(), rng)
     if options.sheets:
@@ -421,6 +423,7 @@ def main() -> None:
         lot = np.random.default_rng(options.seed + 1)
         more = emoji(options.fresh, words, lot, frozenset(things)) + drawings(options.clip_art)
         fresh = half(more, layouts(options.layouts // 2, words, lot), lot, "fresh")
+        report(fresh, DUPLICATES, "fresh, as builds begin")
         taken = report(fresh, Thresholds(), "fresh, defaults")
         if options.sheets:
             sheets(fresh, taken, options.sheets, "fresh")

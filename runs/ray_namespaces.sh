@@ -117,7 +117,10 @@ build ray 3 "${ray[@]}"
 echo "files: plain $(digest plain), by three machines $(digest ray)"
 
 build killed 3 "${ray[@]}" & builder=$!
-until compgen -G "$out/killed/$victim_step/*.json" > /dev/null; do sleep 0.2; done
+until compgen -G "$out/killed/$victim_step/*.json" > /dev/null; do
+    kill -0 "$builder" 2> /dev/null || { echo "no part of a step $victim_step was made"; exit 1; }
+    sleep 0.2
+done
 kill -9 "${machine[3]}"
 echo "machine 3 killed, $victim_step has $(find "$out/killed/$victim_step" -name '*.json' | wc -l) parts"
 # Ray may wait for ever for the part that was on it: then the command is ended, as a person would.

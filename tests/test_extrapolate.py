@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.extrapolate import MARKS, PAGE, Growth, Measured, page, said, written
+from benchmarks.extrapolate import (
+    MARKS,
+    MOST_QUERIES,
+    PAGE,
+    QUERY_ROWS,
+    Growth,
+    Measured,
+    page,
+    said,
+    written,
+)
+from instruct_imagen.data.clusters import engine
 
 CORPORA, CORES = [100e6, 5e9], [16, 256, 4096]
 
@@ -15,6 +26,10 @@ def test_the_page_shows_the_committed_measurements() -> None:
     assert written(text, page(Measured.read(), CORPORA, CORES)) == text, (
         "python benchmarks/extrapolate.py --write"
     )
+
+
+def test_its_limits_are_those_of_the_code() -> None:
+    assert (QUERY_ROWS, MOST_QUERIES) == (engine.AT_ONCE, engine.MOST_PASSES)
 
 
 def test_seconds_grow_as_a_power_of_rows() -> None:

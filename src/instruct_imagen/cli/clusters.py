@@ -111,7 +111,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def build_command(chosen: argparse.Namespace) -> None:
     """Finds clusters."""
     from instruct_imagen.cli.corpus import options_in
-    from instruct_imagen.data.clusters.building import build
+    from instruct_imagen.data.clusters.building import build, reading
     from instruct_imagen.data.clusters.engine import elsewhere
     from instruct_imagen.data.clusters.holdouts import STARTER, open_holdout
     from instruct_imagen.data.clusters.pages.report import PAGE, write_report
@@ -190,7 +190,8 @@ def build_command(chosen: argparse.Namespace) -> None:
         for line in islice(notes, SHOWN):
             print(f"  {line}", file=sys.stderr)
     if steps[-1].name == every[-1].name:
-        write_report(chosen.out, chosen.out / PAGE, again=False)
+        with reading(chosen.out):
+            write_report(chosen.out, chosen.out / PAGE, again=False)
 
 
 def write_command(chosen: argparse.Namespace) -> None:

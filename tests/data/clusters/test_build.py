@@ -416,7 +416,7 @@ def test_workers_of_a_killed_build_end_and_change_no_byte(
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
     )  # fmt: skip
     try:
-        # As soon as two have begun: each is in the middle of a part, or about to begin one.
+        # As soon as one has begun: it is in the middle of a part, the other may be, too.
         while killed.poll() is None and len(list((root / "embed").glob(".*.tmp"))) < 1:
             time.sleep(0.005)
         workers = children_of(killed.pid)
@@ -426,7 +426,9 @@ def test_workers_of_a_killed_build_end_and_change_no_byte(
         killed.wait()
     build(root, small_steps(corpus, root))  # beside those that are still there
     assert left_of(root) == calm
-    while any(map(is_alive, workers)):  # for ever, if they stayed
+    deadline = time.monotonic() + 120
+    while any(map(is_alive, workers)):
+        assert time.monotonic() < deadline, "workers outlive their build"
         time.sleep(0.05)
     build(root, small_steps(corpus, root))
     assert left_of(root) == calm

@@ -116,3 +116,19 @@ def test_titles_of_collections_go_and_many_drawings_of_one_thing_stay(tmp_path: 
     assert counts(4, alike=-1.0)[0]["titles"] == {"kept": 17}
     found, names = counts(0)
     assert "titles" not in names and sum(found["domains"].values()) == 17
+
+
+def test_what_most_pictures_of_a_corpus_share_is_no_title(tmp_path: Path) -> None:
+    corpus, root = tmp_path / "corpus", tmp_path / "out"
+    corpus.mkdir()
+    for number in range(9):
+        shape = ("star", "house", "ladder")[number % 3]
+        (corpus / f"{number}.png").write_bytes(encoded(drawing(shape, number)))
+        (corpus / f"{number}.txt").write_text("a shape" if number < 7 else f"a {shape}")
+    filters = replace(SETTINGS.filters, most_images=3, alike=0.5)
+    steps = steps_of(root, open_small(corpus), replace(SETTINGS, filters=filters))
+    names = [step.name for step in steps]
+    found = build(root, steps[: names.index("titles") + 1])
+    assert found["titles"] == {"kept": 9}
+    (line,) = [json.loads(line) for line in (root / "titles" / "all.jsonl").open()]
+    assert (line["images"], line["kept"]) == (7, True)

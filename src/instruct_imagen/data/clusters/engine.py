@@ -26,6 +26,9 @@ from instruct_imagen.images import ImageError
 AT_ONCE = 2**20
 """Rows of a query, each of some 350 bytes."""
 
+MOST_PASSES = 256
+"""Queries of one column: there are so many ranges of hashes."""
+
 _PARTITIONS = 16
 """Of parts, for each process of a cluster: so the slowest one is not waited for long."""
 
@@ -105,7 +108,7 @@ def first_of_each(
     rows = daft.read_parquet([str(path) for path in tables]).select(column, order)
     empty = daft.col(column).is_null() | (daft.col(column) == "")
     total = sum(pq.read_metadata(path).num_rows for path in tables)
-    passes = min(max(1, -(-total // at_once)), 256)
+    passes = min(max(1, -(-total // at_once)), MOST_PASSES)
     bounds = [f"{256 * number // passes:02x}" for number in range(1, passes)]
     found = [rows.where(empty).select(order)]
     for low, high in pairwise([None, *bounds, None]):
@@ -137,7 +140,7 @@ def sharing(
     rows = daft.read_parquet([str(path) for path in tables])
     rows = rows.select(text.hash().alias("text"), order)
     total = sum(pq.read_metadata(path).num_rows for path in tables)
-    passes = max(1, -(-total // at_once))
+    passes = min(max(1, -(-total // at_once)), MOST_PASSES)
     bounds = [2**64 * number // passes for number in range(1, passes)]
     ids, texts = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
     for low, high in pairwise([None, *bounds, None]):

@@ -27,8 +27,8 @@ def likeness(
     Args:
         ids: (M,) int64 ascending, numbers of the rows that are in a group.
         groups: (M,) int64 from 0 to G - 1, the group of each.
-        parts: All rows of the corpus; those in no group are what groups are compared with. Vectors
-            are of any length but zero.
+        parts: All rows of the corpus, which groups are compared with. Vectors are of any length but
+            zero.
         at_once: Groups of one reading of all parts. No result depends on it.
 
     Returns:

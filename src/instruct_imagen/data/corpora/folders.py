@@ -59,6 +59,9 @@ def files_below(folder: Path, *suffixes: str) -> list[str]:
     def refused(error: OSError) -> None:
         if isinstance(error, PermissionError):
             raise CorpusError(no_right(error.filename)) from error
+        raise CorpusError(
+            f"{error.filename} cannot be read ({error.strerror}): see whether its disk is there"
+        ) from error
 
     found = []
     for place, folders, files in os.walk(folder, onerror=refused):

@@ -19,7 +19,7 @@ def locked(path: Path, *, flags: int, shared: bool = False, busy: Exception) -> 
         shared: Whether others may share it, who do likewise.
         busy: Is raised where somebody else has it.
     """
-    handle = os.open(path, flags)
+    handle = os.open(path, flags, 0o666)
     try:
         try:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

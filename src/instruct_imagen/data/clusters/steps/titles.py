@@ -26,6 +26,9 @@ from instruct_imagen.data.clusters.steps.embed import Embed
 
 REASON = "caption of a collection"
 
+OF_ALL = 0.5
+"""Share of all rows from which on a caption is what the corpus is of."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Titles(Step):
@@ -69,6 +72,9 @@ class Titles(Step):
         tables = [self.embed.pixels.path(table_of(one)) for one in self.embed.parts()]
         ids, groups = sharing(tables, "caption", ID, self.most)
         alike = likeness(ids, groups, self._vectors)
+        # What many of all pictures have is what the corpus is of, and no title of a part of it.
+        rows = sum(len(numbers) for numbers, _ in self._vectors())
+        alike[np.bincount(groups, minlength=len(alike)) > OF_ALL * rows] = 1.0
         left_out = ids[(alike < self.alike)[groups]]
         write_array(left_out, draft.path(f"{WHOLE}.npy"))
         first = np.unique(groups, return_index=True)[1]
@@ -84,7 +90,10 @@ class Titles(Step):
                     shown = f"{caption[:80]!r}, {images:,} images, alike {value:.2f}"
                     draft.count(REASON, 0, note=shown)
         for numbers, _ in self._vectors():
-            out = int(np.isin(numbers, left_out).sum())
+            # Those of a part lie side by side.
+            ends = (numbers.min(), numbers.max() + 1) if len(numbers) else (0, 0)
+            first, last = np.searchsorted(left_out, ends).tolist()
+            out = last - first
             draft.count("kept", len(numbers) - out)
             if out:
                 draft.count(REASON, out)
