@@ -196,14 +196,19 @@ def load_pipeline(model: str) -> InstructImagenPipeline:
     Raises:
         ModelError: There is none.
     """
+    from instruct_imagen.pipeline import InstructImagenPipeline, saved_pipeline
+
+    _hush()
+    return InstructImagenPipeline.from_pretrained(saved_pipeline(model))
+
+
+def _hush() -> None:
+    """No bars for the loading of weights that lie on the disk."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    from instruct_imagen.pipeline import InstructImagenPipeline, saved_pipeline
-
     transformers_logging.disable_progress_bar()
     diffusers_logging.disable_progress_bar()
-    return InstructImagenPipeline.from_pretrained(saved_pipeline(model))
 
 
 def load_cascade(model: str, upscaler: str | None) -> Cascade:
@@ -218,18 +223,13 @@ def load_cascade(model: str, upscaler: str | None) -> Cascade:
         ModelError: There is no such model.
     """
     from instruct_imagen.cascade import Cascade
-    from instruct_imagen.pipeline import local_model, saved_pipeline
+    from instruct_imagen.pipeline import local_model
 
     if upscaler is None:
         own = local_model(model) == local_model("starter")
         upscaler = PACKAGED if own and local_model(PACKAGED) else NONE
-    base = load_pipeline(model)
-    if upscaler == NONE:
-        return Cascade(base)
-    from instruct_imagen.super_resolution import SuperResolutionPipeline
-
-    folder = saved_pipeline(upscaler, "SuperResolutionPipeline")
-    return Cascade(base, SuperResolutionPipeline.from_pretrained(folder))
+    _hush()
+    return Cascade.from_pretrained(model, "" if upscaler == NONE else upscaler)
 
 
 def read_instruction(chosen: argparse.Namespace) -> Instruction:
