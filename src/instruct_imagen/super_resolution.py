@@ -18,7 +18,7 @@ from instruct_imagen.diffusion.objective import (
 )
 from instruct_imagen.images import to_pil, to_tensor
 from instruct_imagen.instruction import Instruction
-from instruct_imagen.model.super_resolution import LowResolution, SuperResolutionUNet, enlarged
+from instruct_imagen.model.super_resolution import LowResolution, SuperResolutionUNet
 from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.model.unet import ReferenceBatch
 from instruct_imagen.pipeline import (
@@ -160,16 +160,14 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         ]
         step = min(int(noise_level * TIMESTEPS), TIMESTEPS - 1)
         steps = torch.full((len(images),), step, device=device)
-        noised = training_scheduler().add_noise(small, torch.cat(rows), steps)
-        large = enlarged(noised, self.size, noised=True)
-        return LowResolution(images=large.to(self.unet.dtype), levels=steps)
+        return LowResolution.of(training_scheduler(), small, torch.cat(rows), steps, self.size)
 
     def _predict(self, sample: Tensor, step: Tensor, *inputs: Any, **named: Any) -> Tensor:
         predicted = super()._predict(sample, step, *inputs, **named)
         if not self.unet.residual:
             return predicted
         low: LowResolution = named["low"]
-        clean = clean_of_residual(self.scheduler, predicted, low.images, low.levels)
+        clean = clean_of_residual(predicted, low.picture)
         return v_of_clean(self.scheduler, clean, sample, step).to(sample.dtype)
 
     def _references(self, instructions: Sequence[Instruction]) -> ReferenceBatch:

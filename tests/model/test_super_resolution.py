@@ -17,7 +17,7 @@ from tests import tiny
 def low(count: int, size: int = 16, seed: int = 7, level: int = 50) -> LowResolution:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(count, 3, size, size, generator=generator)
-    return LowResolution(images=images, levels=torch.full((count,), level))
+    return LowResolution(images=images, levels=torch.full((count,), level), picture=images)
 
 
 @pytest.mark.parametrize("owners", [[], [0, 0, 1]])

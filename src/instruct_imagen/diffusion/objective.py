@@ -115,33 +115,29 @@ LEAST_SIGMA = 0.2
 """Noise below which an upscaler's errors weigh no more: the last of eight steps begins at 0.205."""
 
 
-def clean_of_residual(
-    scheduler: SchedulerMixin, output: Tensor, low: Tensor, levels: Tensor
-) -> Tensor:
+def clean_of_residual(output: Tensor, picture: Tensor) -> Tensor:
     """An upscaler's picture, from what its network says beyond the small one.
 
     The network says what the enlarged picture lacks, of which noise is no part: a cell of folded
     pixels has more of them than the network has channels, and could not carry their noise to the
-    output, as predicting v asks for (Li and He 2025, §3, on patches; docs/log.md).
+    output, as predicting v asks for (Li and He 2025, §3, on patches; docs/log.md). Nor is that of
+    the small picture: what is added is the picture without the noise that the network sees on it.
 
     Args:
-        scheduler: Its ``alphas_cumprod`` define the noise.
         output: (B, C, H, W) of the network, of about unit variance.
-        low: (B, C, H, W) the enlarged pictures, noised.
-        levels: (B,) int64, how much.
+        picture: (B, C, H, W) the small pictures, enlarged.
 
     Returns:
         (B, C, H, W) float32.
     """
-    kept, _ = _factors(scheduler, levels, low)
-    return kept * low.float() + RESIDUAL_STD * output.float()
+    return picture.float() + RESIDUAL_STD * output.float()
 
 
 def v_of_clean(scheduler: SchedulerMixin, clean: Tensor, sample: Tensor, steps: Tensor) -> Tensor:
     """The v of a picture that is said to be the clean one of a noisy `sample`.
 
     Args:
-        scheduler: See `clean_of_residual`.
+        scheduler: Its ``alphas_cumprod`` define the noise.
         clean: (B, C, H, W).
         sample: (B, C, H, W).
         steps: (B,) or scalar int64, how noisy it is.
@@ -159,7 +155,7 @@ def clean_loss(scheduler: SchedulerMixin, clean: Tensor, images: Tensor, steps: 
     It is scaled such that there an error of `RESIDUAL_STD` is 1.
 
     Args:
-        scheduler: See `clean_of_residual`.
+        scheduler: See `v_of_clean`.
         clean: (B, C, H, W) as predicted.
         images: (B, C, H, W), the true ones.
         steps: (B,) int64.

@@ -12,11 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from diffusers import ModelMixin  # noqa: F401 - diffusers looks for it beside a component
+from diffusers import (
+    DDPMScheduler,
+    ModelMixin,  # noqa: F401 - diffusers looks for it beside a component
+)
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from instruct_imagen.diffusion.objective import add_noise
 from instruct_imagen.model.context_attention import ContextStates
 from instruct_imagen.model.text import TextStates
 from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
@@ -31,15 +35,39 @@ class LowResolution:
             noise of the large picture's own pixels could not be taken away again by a network that
             folds them (`diffusion.objective.clean_of_residual`).
         levels: (B,) int64, how much noise they have, in the scheduler's steps; 0 for next to none.
+        picture: (B, C, S, S) enlarged without noise: what the network's answer is added to.
     """
 
     images: Tensor
     levels: Tensor
+    picture: Tensor
 
     def copies(self, times: int) -> LowResolution:
         """The whole batch `times` times, one after the other."""
         return LowResolution(
-            images=self.images.repeat(times, 1, 1, 1), levels=self.levels.repeat(times)
+            images=self.images.repeat(times, 1, 1, 1),
+            levels=self.levels.repeat(times),
+            picture=self.picture.repeat(times, 1, 1, 1),
+        )
+
+    @classmethod
+    def of(
+        cls, scheduler: DDPMScheduler, small: Tensor, noise: Tensor, levels: Tensor, size: int
+    ) -> LowResolution:
+        """What the network sees of small pictures, in training as in sampling.
+
+        Args:
+            scheduler: From `training_scheduler`.
+            small: (B, C, low, low) in [-1, 1].
+            noise: Same shape, standard normal.
+            levels: (B,) int64, how much of it.
+            size: S of the output.
+        """
+        noised = add_noise(scheduler, small, noise, levels)
+        return cls(
+            images=enlarged(noised.sample, size, noised=True),
+            levels=levels,
+            picture=enlarged(small, size),
         )
 
 

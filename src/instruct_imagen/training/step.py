@@ -21,7 +21,6 @@ from instruct_imagen.images import uint8_to_signed
 from instruct_imagen.model.super_resolution import (
     LowResolution,
     SuperResolutionUNet,
-    enlarged,
     shrunk,
 )
 from instruct_imagen.model.text import TextEncoder, TextStates
@@ -111,7 +110,7 @@ class TrainingStep(nn.Module):
             **({} if low is None else {"low": low}),
         )
         if low is not None and self.model.residual:
-            clean = clean_of_residual(self.scheduler, predicted, low.images, low.levels)
+            clean = clean_of_residual(predicted, low.picture)
             losses = clean_loss(self.scheduler, clean, images, noised.timesteps)
         else:
             losses = per_sample_loss(predicted, noised.target)
@@ -129,11 +128,8 @@ class TrainingStep(nn.Module):
             small = shrunk(images, self.model.low_size)
         else:
             small = encoded.small.repeat_interleave(len(images) // len(encoded.small), dim=0)
-        noised = add_noise(self.scheduler, small, draws.low.noise, draws.low.timesteps)
-        large = enlarged(noised.sample, images.shape[-1], noised=True)
-        return LowResolution(
-            images=large.contiguous(memory_format=torch.channels_last), levels=noised.timesteps
-        )
+        noise, levels = draws.low.noise, draws.low.timesteps
+        return LowResolution.of(self.scheduler, small, noise, levels, images.shape[-1])
 
 
 def step_work(model: InstructUNet, encoded: Encoded, draws: Draws, *, lora: int = 0) -> float:
