@@ -66,7 +66,9 @@ def sheet_of(world: World, ratios: Mapping[str, float], each: int = 4) -> Sheet:
     return Sheet(rows=rows, atlas=world.atlas, photographs=world.photographs)
 
 
-def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 20) -> Image.Image:
+def draw_sheet(
+    pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int | None = None
+) -> Image.Image:
     """Samples all instructions three times and shows them in one picture.
 
     A cell of the sheet shows, from left to right: up to two references | the true answer | the
@@ -78,7 +80,7 @@ def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 2
     Args:
         pipeline: What draws.
         sheet: The instructions.
-        steps: Sampling steps.
+        steps: Sampling steps; None for 20, or 8 of an upscaler.
     """
     size = pipeline.size
     flat = [example for _, row in sheet.rows for example in row]
@@ -90,7 +92,9 @@ def draw_sheet(pipeline: InstructImagenPipeline, sheet: Sheet, *, steps: int = 2
     true = [example.target for example in flat]
     targets, small = _pixels(sheet, true, size), None
     if isinstance(pipeline, SuperResolutionPipeline):
+        steps = 8 if steps is None else steps
         small = _pixels(sheet, true, pipeline.low_size)
+    steps = 20 if steps is None else steps
     normal = [
         to_instruction(e, p, instruction=pipeline.instruction)
         for e, p in zip(flat, shown, strict=True)
