@@ -160,7 +160,8 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         ]
         step = min(int(noise_level * TIMESTEPS), TIMESTEPS - 1)
         steps = torch.full((len(images),), step, device=device)
-        return LowResolution.of(training_scheduler(), small, torch.cat(rows), steps, self.size)
+        noised = training_scheduler().add_noise(small, torch.cat(rows), steps)
+        return LowResolution.of(small, noised, steps, self.size)
 
     def _predict(self, sample: Tensor, step: Tensor, *inputs: Any, **named: Any) -> Tensor:
         predicted = super()._predict(sample, step, *inputs, **named)

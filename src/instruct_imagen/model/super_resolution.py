@@ -12,15 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from diffusers import (
-    DDPMScheduler,
-    ModelMixin,  # noqa: F401 - diffusers looks for it beside a component
-)
+from diffusers import ModelMixin  # noqa: F401 - diffusers looks for it beside a component
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from instruct_imagen.diffusion.objective import add_noise
 from instruct_imagen.model.context_attention import ContextStates
 from instruct_imagen.model.text import TextStates
 from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
@@ -51,21 +47,17 @@ class LowResolution:
         )
 
     @classmethod
-    def of(
-        cls, scheduler: DDPMScheduler, small: Tensor, noise: Tensor, levels: Tensor, size: int
-    ) -> LowResolution:
+    def of(cls, small: Tensor, noised: Tensor, levels: Tensor, size: int) -> LowResolution:
         """What the network sees of small pictures, in training as in sampling.
 
         Args:
-            scheduler: From `training_scheduler`.
             small: (B, C, low, low) in [-1, 1].
-            noise: Same shape, standard normal.
-            levels: (B,) int64, how much of it.
+            noised: The same with noise on them.
+            levels: (B,) int64, how much.
             size: S of the output.
         """
-        noised = add_noise(scheduler, small, noise, levels)
         return cls(
-            images=enlarged(noised.sample, size, noised=True),
+            images=enlarged(noised, size, noised=True),
             levels=levels,
             picture=enlarged(small, size),
         )

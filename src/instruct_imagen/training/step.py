@@ -128,8 +128,8 @@ class TrainingStep(nn.Module):
             small = shrunk(images, self.model.low_size)
         else:
             small = encoded.small.repeat_interleave(len(images) // len(encoded.small), dim=0)
-        noise, levels = draws.low.noise, draws.low.timesteps
-        return LowResolution.of(self.scheduler, small, noise, levels, images.shape[-1])
+        noised = add_noise(self.scheduler, small, draws.low.noise, draws.low.timesteps)
+        return LowResolution.of(small, noised.sample, noised.timesteps, images.shape[-1])
 
 
 def step_work(model: InstructUNet, encoded: Encoded, draws: Draws, *, lora: int = 0) -> float:
