@@ -20,7 +20,7 @@ _GAP = 10
 _FONT = 17
 _LINE = 22
 _LETTERS = 29  # of a cell's width
-_REMARKS = {"masked removal": "not learnt by these weights"}
+_REMARKS = {"masked removal": "the starter has not learnt it"}
 
 
 def draw_sheet(cases: Sequence[Case]) -> Image.Image:

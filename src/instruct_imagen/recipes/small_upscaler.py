@@ -28,6 +28,7 @@ def small_upscaler() -> TrainConfig:
         stages=(Stage(name="upscale", images=2_000_000, ratios=UPSCALE),),
         size=256,
         low_size=64,
+        low_noise=0.2,
         space_to_depth=4,
         channels=(64, 128, 288),
         level_layers=(1, 1, 2),
