@@ -20,6 +20,7 @@ _GAP = 10
 _FONT = 17
 _LINE = 22
 _LETTERS = 29  # of a cell's width
+_STEP = 3  # of 255, between colours: nobody sees it, and the file is a quarter smaller
 _REMARKS = {"masked removal": "the starter has not learnt it"}
 
 
@@ -32,7 +33,7 @@ def draw_sheet(cases: Sequence[Case]) -> Image.Image:
     Returns:
         RGB. Tiles are put into the first row of five pictures that has room. Squares fill a cell of
         256 pixels: such pictures are shown pixel by pixel, smaller ones with pixels that can be
-        seen. Others are reduced to fit.
+        seen. Others are reduced to fit. A colour is off by 1 of 255 at most.
     """
     tiles = [_tile(case) for case in cases]
     width = max(_COLUMNS * (_CELL + _GAP), *(tile.width for tile in tiles))
@@ -53,7 +54,7 @@ def draw_sheet(cases: Sequence[Case]) -> Image.Image:
             canvas.paste(tile, (left, top))
             left += tile.width
         top += height
-    return canvas
+    return canvas.point([_STEP * round(value / _STEP) for value in range(256)] * 3)
 
 
 def _tile(case: Case) -> Image.Image:
