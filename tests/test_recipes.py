@@ -32,8 +32,20 @@ def test_the_papers_upscaler_has_about_its_parameters():
     assert own < 1.1 * without
 
 
-def test_the_small_network_can_be_shipped():
-    assert 30e6 < parameters("small")[0] < 32e6
+@pytest.mark.parametrize("name", ["small", "small_upscaler"])
+def test_the_small_networks_can_be_shipped(name):
+    """In bf16, each within 64 MB."""
+    assert 29e6 < parameters(name)[0] < 32e6
+
+
+def test_an_upscaler_enlarges_what_the_model_before_it_draws():
+    for base, upscaler in (
+        ("starter", "upscaler"),
+        ("small", "small_upscaler"),
+        ("paper", "paper_upscaler"),
+    ):
+        assert recipe(upscaler).low_size == recipe(base).size
+        assert recipe(upscaler).text_encoder == recipe(base).text_encoder
 
 
 @pytest.mark.parametrize("name", recipe_names())

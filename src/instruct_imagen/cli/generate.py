@@ -6,10 +6,10 @@ import argparse
 import re
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from instruct_imagen.cli.arguments import check_file, is_number, positive, seed, share
 from instruct_imagen.cli.errors import UsageError
+from instruct_imagen.cli.models import add_models, load_cascade
 from instruct_imagen.editing import SEAM, THRESHOLD
 from instruct_imagen.instruction import (
     ROLES,
@@ -19,17 +19,12 @@ from instruct_imagen.instruction import (
     markers_in,
 )
 
-if TYPE_CHECKING:
-    from instruct_imagen.cascade import Cascade
-    from instruct_imagen.pipeline import InstructImagenPipeline
-
 MAX_STEPS = 1000
 """As many as the noise levels of training."""
 MAX_COUNT = 1000
 BATCH = 16
 """Images that are drawn at once."""
 UPSCALER_STEPS = 8
-PACKAGED, NONE = "upscaler", "none"
 MOST_SEAM = 0.5
 
 # As training has them (data/tasks/templates/masked_edit.txt, instruction_edit.txt).
@@ -94,11 +89,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=share,
         help=f"of an edit: where old and new mix, share of the square that is drawn ({SEAM:g})",
     )
-    own.add_argument("--model", default="starter", help="a saved pipeline's folder (starter)")
-    own.add_argument(
-        "--upscaler",
-        help="a saved upscaler's folder, or none (that of --model starter, else none)",
-    )
+    add_models(own)
     own.add_argument(
         "--upscaler-steps", type=positive, help=f"its sampling steps ({UPSCALER_STEPS})"
     )
@@ -188,48 +179,6 @@ def _edit_options(chosen: argparse.Namespace, instruction: Instruction) -> dict[
 def _numbered(out: Path, number: int, count: int) -> Path:
     """Where image `number`, from 0, of `count` goes."""
     return out if count == 1 else out.with_name(f"{out.stem}-{number + 1}.png")
-
-
-def load_pipeline(model: str) -> InstructImagenPipeline:
-    """A pipeline by name or folder.
-
-    Raises:
-        ModelError: There is none.
-    """
-    from instruct_imagen.pipeline import InstructImagenPipeline, saved_pipeline
-
-    _hush()
-    return InstructImagenPipeline.from_pretrained(saved_pipeline(model))
-
-
-def _hush() -> None:
-    """No bars for the loading of weights that lie on the disk."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    diffusers_logging.disable_progress_bar()
-
-
-def load_cascade(model: str, upscaler: str | None) -> Cascade:
-    """Both stages by name or folder.
-
-    Args:
-        model: The base model.
-        upscaler: What enlarges its pictures; ``none`` for nothing, None for the packaged one where
-            the base model is.
-
-    Raises:
-        ModelError: There is no such model.
-    """
-    from instruct_imagen.cascade import Cascade
-    from instruct_imagen.pipeline import local_model
-
-    if upscaler is None:
-        own = local_model(model) == local_model("starter")
-        upscaler = PACKAGED if own and local_model(PACKAGED) else NONE
-    _hush()
-    return Cascade.from_pretrained(model, "" if upscaler == NONE else upscaler)
 
 
 def read_instruction(chosen: argparse.Namespace) -> Instruction:

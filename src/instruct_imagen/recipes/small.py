@@ -37,4 +37,5 @@ def small() -> TrainConfig:
         checkpoint_every=250_000,
         sheet_every=500_000,
         out="out/small",
+        device="cuda",
     )
