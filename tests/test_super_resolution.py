@@ -74,6 +74,24 @@ def test_the_small_picture_its_noise_and_the_references_matter(encoder):
         assert np.abs(changed - usual).max() > 1e-3
 
 
+@pytest.mark.parametrize("guidance_scale", [1.0, 3.0])
+def test_a_reference_is_encoded_once_whatever_the_steps_and_the_guidance(
+    encoder, monkeypatch, guidance_scale
+):
+    pipeline = made(encoder)
+    encoded = []
+    down = pipeline.unet._encode_down
+
+    def counted(references, **inputs):
+        encoded.append(len(references.images))
+        return down(references, **inputs)
+
+    monkeypatch.setattr(pipeline.unet, "_encode_down", counted)
+    small = [picture(2), picture(3)]
+    pipeline(INSTRUCTIONS, small, num_inference_steps=4, guidance_scale=guidance_scale)
+    assert encoded == [1]
+
+
 @pytest.mark.parametrize("steps", [1, 2, 20])
 def test_a_silent_network_gives_the_enlarged_picture(encoder, steps):
     pipeline = made(encoder)
