@@ -63,6 +63,10 @@ WORDS = {
 
 SEED = CASE_SEED + 5000
 
+SCALES = (0.35, 0.6)
+"""Of signs: 11 to 19 pixels of a small picture's 32. Letters of larger ones can be read in it as it
+is, whatever enlarges it."""
+
 
 def signs() -> list[Pair]:
     """(sign, style) of all that can be drawn, in an order that mixes signs and styles.
@@ -83,7 +87,10 @@ def example_of(pair: Pair, number: int) -> Example:
     """A scene of a sign alone, upright, and a reference that shows it elsewhere."""
     rng = scene_rng(SEED, number)
     scene = sample_scene(rng, Vocabulary(pairs=(pair,)), assets=[pair], as_drawn=True)
-    sign = replace(scene.placements[0], flip=False)  # mirrored letters are no letters
+    scale = SCALES[0] + (SCALES[1] - SCALES[0]) * rng.random()
+    across, down = (0.5 + (1 - scale) * (rng.random() - 0.5) for _ in range(2))
+    # Mirrored letters are no letters.
+    sign = replace(scene.placements[0], x=across, y=down, scale=scale, flip=False)
     scene = Scene(background=scene.background, placements=(sign,))
     shown = portrait(rng, *pair, avoid=scene.background.colours, flip=False)
     return subject_example(rng, all_tasks()["subject"](), scene, sign, [shown])
