@@ -237,13 +237,13 @@ class InstructImagenPipeline(DiffusionPipeline):
         denoise, refresh = self._denoiser(
             instructions, references, any(w != 1 for w in weights), network_inputs
         )
-        self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
-        sample = self._initial_noise(len(instructions), generators)
+        noise = self._initial_noise(len(instructions), generators)
+        steps, sample = self._start(num_inference_steps, noise, network_inputs)
         accepts = inspect.signature(self.scheduler.step).parameters
         extra = {"generator": generators} if "generator" in accepts and generators else {}
         self._interrupt = False
         with self.progress_bar(total=num_inference_steps) as progress:
-            for index, step in enumerate(self.scheduler.timesteps):
+            for index, step in enumerate(steps):
                 if reencode_each_step and index:
                     refresh()
                 scaled = self.scheduler.scale_model_input(sample, step)
@@ -344,7 +344,14 @@ class InstructImagenPipeline(DiffusionPipeline):
             for index in range(count)
         ]
         noise = torch.cat(rows).to(self.unet.dtype)
-        return noise * self.scheduler.init_noise_sigma
+        return noise
+
+    def _start(
+        self, num_inference_steps: int, noise: Tensor, network_inputs: NetworkInputs
+    ) -> tuple[Tensor, Tensor]:
+        """The steps of the sampling, and the noisy sample that it begins with."""
+        self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
+        return self.scheduler.timesteps, noise * self.scheduler.init_noise_sigma
 
     def _finish(self, sample: Tensor, output_type: str) -> list[Image.Image] | np.ndarray | Tensor:
         if self.vae is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from instruct_imagen.diffusion.objective import (
+    RESIDUAL_NOISE,
     TIMESTEPS,
     clean_of_residual,
     training_scheduler,
@@ -26,6 +28,7 @@ from instruct_imagen.pipeline import (
     InstructImagenOutput,
     InstructImagenPipeline,
     ModelError,
+    NetworkInputs,
     StepCallback,
     as_generators,
     as_instructions,
@@ -162,6 +165,23 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         steps = torch.full((len(images),), step, device=device)
         noised = training_scheduler().add_noise(small, torch.cat(rows), steps)
         return LowResolution.of(small, noised, steps, self.size)
+
+    def _start(
+        self, num_inference_steps: int, noise: Tensor, network_inputs: NetworkInputs
+    ) -> tuple[Tensor, Tensor]:
+        """Begins with the small picture, enlarged, under the most noise of training."""
+        if not self.unet.residual:
+            return super()._start(num_inference_steps, noise, network_inputs)
+        device = self._execution_device
+        every = math.ceil(num_inference_steps / RESIDUAL_NOISE)
+        left_out = every - num_inference_steps
+        self.scheduler.set_timesteps(every, device=device)
+        if hasattr(self.scheduler, "set_begin_index"):
+            self.scheduler.set_begin_index(left_out * self.scheduler.order)
+        steps = self.scheduler.timesteps[left_out * self.scheduler.order :]
+        low: LowResolution = network_inputs(1)["low"]
+        begun = self.scheduler.add_noise(low.picture.to(noise.dtype), noise, steps[:1])
+        return steps, begun
 
     def _predict(self, sample: Tensor, step: Tensor, *inputs: Any, **named: Any) -> Tensor:
         predicted = super()._predict(sample, step, *inputs, **named)

@@ -32,6 +32,14 @@ def test_noise_is_standard_normal_and_levels_are_stratified():
     assert sorted((drawn.timesteps * 50 // 1000).tolist()) == list(range(50))
 
 
+def test_levels_end_at_the_highest_and_noise_stays():
+    given = {"total": 8, "shape": (3, 4, 4), "shift": 1.0}
+    whole = draw(3, 1, 7, rows=range(8), **given)
+    lower = draw(3, 1, 7, rows=range(8), highest=0.75, **given)
+    assert sorted((lower.timesteps * 8 // 750).tolist()) == list(range(8))
+    assert torch.equal(lower.noise, whole.noise)
+
+
 def test_the_noise_on_an_upscalers_input_is_its_own_and_changes_no_other_draw():
     given = {"total": 8, "shape": (3, 4, 4), "shift": 1.5}
     whole = draw(3, 1, 7, rows=range(8), low_noise=0.5, low_size=4, **given)

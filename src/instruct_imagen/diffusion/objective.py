@@ -111,8 +111,15 @@ From an eighth of the side it is 0.15 over all pixels of 32 pictures of the worl
 those where it is more than 0.02; from a quarter of the side 0.09 and 0.2."""
 
 
-LEAST_SIGMA = 0.2
-"""Noise below which an upscaler's errors weigh no more: the last of eight steps begins at 0.205."""
+RESIDUAL_NOISE = 0.75
+"""Share of the noise levels, from the lowest, that an upscaler is trained with.
+
+At its end noise is 2.4 times the picture, twelve times what the small one lacks, which cannot be
+seen in it: sampling begins there, with the small picture, enlarged, under such noise."""
+
+LEAST_NOISE = 0.1
+"""Noise, in pictures, below which an upscaler's errors weigh no more; the last of eight steps
+begins at 0.14."""
 
 
 def clean_of_residual(output: Tensor, picture: Tensor) -> Tensor:
@@ -150,9 +157,12 @@ def v_of_clean(scheduler: SchedulerMixin, clean: Tensor, sample: Tensor, steps: 
 
 
 def clean_loss(scheduler: SchedulerMixin, clean: Tensor, images: Tensor, steps: Tensor) -> Tensor:
-    """The v loss of clean pictures, which grows no further below `LEAST_SIGMA`: (B,).
+    """Errors in units of `RESIDUAL_STD`, weighed by 1 + (`RESIDUAL_STD` / noise)²: (B,).
 
-    It is scaled such that there an error of `RESIDUAL_STD` is 1.
+    Those are the weights of Karras et al. (2022, Table 1) for data of what the small picture lacks.
+    The v loss is for data of unit variance: errors under little noise, where nothing is undecided
+    any more, weigh up to 25 times more in it (docs/log.md). Noise is counted in pictures, and is at
+    least `LEAST_NOISE`.
 
     Args:
         scheduler: See `v_of_clean`.
@@ -160,8 +170,9 @@ def clean_loss(scheduler: SchedulerMixin, clean: Tensor, images: Tensor, steps: 
         images: (B, C, H, W), the true ones.
         steps: (B,) int64.
     """
-    _, sigma = _factors(scheduler, steps, images)
-    weight = (LEAST_SIGMA / RESIDUAL_STD / sigma.flatten().clamp(LEAST_SIGMA)).square()
+    alpha, sigma = _factors(scheduler, steps, images)
+    noise = (sigma / alpha).flatten().clamp(LEAST_NOISE)
+    weight = 1 / RESIDUAL_STD**2 + 1 / noise.square()
     return weight * per_sample_loss(clean, images)
 
 

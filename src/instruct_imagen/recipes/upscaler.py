@@ -10,20 +10,28 @@ from dataclasses import replace
 from instruct_imagen.recipes.config import Stage, TrainConfig
 from instruct_imagen.recipes.starter import starter
 
-# Tasks whose references show what the target shows weigh most, and first of all those that show it
-# at the same place: they teach the context path quickly, as `reproduce` does in the base model.
+# First what a reference shows most directly, at the same place: it teaches the context path
+# quickly, as `reproduce` does in the base model's stage 1.
+SEE = {
+    "reproduce": 0.50,
+    "subject_in_place": 0.20,
+    "subject": 0.20,
+    "text_to_image": 0.10,
+}
+
+# Tasks whose references show what the target shows weigh most: from them details can be taken.
 UPSCALE = {
     "text_to_image": 0.05,
-    "reproduce": 0.20,
+    "reproduce": 0.15,
     "retrieval": 0.05,
     "subject": 0.20,
     "subject_in_place": 0.15,
-    "styled": 0.04,
+    "styled": 0.05,
     "style_transfer": 0.10,
     "edge_to_image": 0.02,
     "mask_to_image": 0.02,
     "depth_to_image": 0.02,
-    "face": 0.05,
+    "face": 0.09,
     "instruction_edit": 0.03,
     "masked_edit": 0.04,
     "reference_edit": 0.03,
@@ -40,7 +48,10 @@ def upscaler() -> TrainConfig:
     return replace(
         starter(),
         name="upscaler",
-        stages=(Stage(name="upscale", images=100_000, ratios=UPSCALE),),
+        stages=(
+            Stage(name="see", images=20_000, ratios=SEE),
+            Stage(name="upscale", images=80_000, ratios=UPSCALE),
+        ),
         size=256,
         low_size=32,
         low_noise=0.2,
@@ -49,7 +60,8 @@ def upscaler() -> TrainConfig:
         attention_levels=1,
         decay_after=0,
         cooldown=50_000,
-        timestep_shift=2.0,
+        timestep_shift=1.0,
+        learning_rate=2e-3,
         batch_size=8,  # 256 pixels are worth as much as 64 small pictures; steps are dear
         draft="starter",
         checkpoint_every=2_000,

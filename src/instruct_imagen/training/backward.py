@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from instruct_imagen.data.batch import Batch, make_batch
 from instruct_imagen.data.example import Example
-from instruct_imagen.diffusion.objective import ConditionDrop
+from instruct_imagen.diffusion.objective import RESIDUAL_NOISE, ConditionDrop
 from instruct_imagen.recipes.config import TrainConfig
 from instruct_imagen.training.drafts import Drafts
 from instruct_imagen.training.draws import Draws, draw
@@ -155,6 +155,7 @@ class Backward:
             total=config.batch_size,
             shape=encoded.images.shape[1:],
             shift=config.timestep_shift,
+            highest=RESIDUAL_NOISE if self.step_here.residual else 1.0,
             low_noise=config.low_noise if config.low_size else None,
             low_size=config.low_size,
             device=self.processes.device,

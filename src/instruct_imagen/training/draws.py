@@ -52,6 +52,7 @@ def draw(
     total: int,
     shape: Sequence[int],
     shift: float,
+    highest: float = 1.0,
     low_noise: float | None = None,
     low_size: int = 0,
     device: torch.device | str = "cpu",
@@ -64,13 +65,15 @@ def draw(
         total: How many samples the step has; their timesteps are stratified together.
         shape: (C, H, W).
         shift: See `draw_timesteps`.
+        highest: Share of the noise levels, from the lowest, that are drawn.
         low_noise: Share of the noise levels, from the lowest, that an upscaler's input gets evenly;
             None for a base model.
         low_size: Side of that input.
         device: Where they are needed. A kind of device has noise of its own.
     """
+    steps = (_timesteps(rows, total, rng_for(*key, 1), shift) * highest).long()
     found = Draws(
-        timesteps=sent(_timesteps(rows, total, rng_for(*key, 1), shift), device),
+        timesteps=sent(steps, device),
         noise=_noise((*key, 2), rows, shape, device),
     )
     if low_noise is None:

@@ -109,7 +109,7 @@ class TrainingStep(nn.Module):
             context.repeated(noises),
             **({} if low is None else {"low": low}),
         )
-        if low is not None and self.model.residual:
+        if low is not None and self.residual:
             clean = clean_of_residual(predicted, low.picture)
             losses = clean_loss(self.scheduler, clean, images, noised.timesteps)
         else:
@@ -118,6 +118,11 @@ class TrainingStep(nn.Module):
             # Each weight gets a gradient at each step, in every process.
             losses = losses + 0.0 * sum(weight.sum() for weight in self.model.reference_weights())
         return losses
+
+    @property
+    def residual(self) -> bool:
+        """Whether the network is an upscaler that says what the small picture lacks."""
+        return isinstance(self.model, SuperResolutionUNet) and self.model.residual
 
     def _low(self, encoded: Encoded, images: Tensor, draws: Draws) -> LowResolution | None:
         """What an upscaler sees of the true images besides: small, noised, and enlarged again."""
