@@ -34,7 +34,7 @@ def small_upscaler() -> TrainConfig:
         level_layers=(1, 1, 2),
         attention_levels=1,
         cooldown=1_000_000,
-        timestep_shift=2.0,
+        timestep_shift=1.0,
         batch_size=64,
         checkpoint_every=50_000,
         sheet_every=100_000,

@@ -49,8 +49,8 @@ def upscaler() -> TrainConfig:
         starter(),
         name="upscaler",
         stages=(
-            Stage(name="see", images=20_000, ratios=SEE),
-            Stage(name="upscale", images=80_000, ratios=UPSCALE),
+            Stage(name="see", images=12_000, ratios=SEE),
+            Stage(name="upscale", images=48_000, ratios=UPSCALE),
         ),
         size=256,
         low_size=32,
@@ -59,7 +59,7 @@ def upscaler() -> TrainConfig:
         channels=(64, 96, 192),
         attention_levels=1,
         decay_after=0,
-        cooldown=50_000,
+        cooldown=30_000,
         timestep_shift=1.0,
         learning_rate=2e-3,
         batch_size=8,  # 256 pixels are worth as much as 64 small pictures; steps are dear
