@@ -19,6 +19,9 @@ from instruct_imagen.images import WHITE, ImageError, ImageSource, load_image
 SEAM = 1 / 64
 """Width of the seam inside a mask, as a share of the frame's side."""
 
+MOST_SEAM = 0.5
+"""Of a seam."""
+
 THRESHOLD = 0.12
 """Smallest difference that counts as a change, as a share of the range of a channel."""
 
