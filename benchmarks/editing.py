@@ -129,9 +129,7 @@ def row(
     images: Sequence[np.ndarray],
 ) -> str:
     """Means of a setting over the cases."""
-    verdicts = [
-        judge.judge([one[0]], [image])[0] for one, image in zip(members, images, strict=True)
-    ]
+    verdicts = judge.judge([case for case, _, _ in members], images)
     sources = [np.asarray(edit.picture.convert("RGB")) for _, edit, _ in members]
     exact = np.mean([np.array_equal(a, b) for a, b in zip(images, sources, strict=True)])
     overall, accuracy = (
