@@ -9,7 +9,8 @@ For each folder a table: thresholds are tried on edits without a mask, seams on 
 ``as drawn`` is nothing put back, ``source`` the picture as it was, and ``target`` the right answer
 in place of the drawing, put together with the usual setting: what compositing itself costs. The
 last column is the share of answers that are the source to the last byte, which is right for
-``no_op`` alone.
+``no_op`` alone. Figures of masked edits are not quite those of `evaluate` with compositing: there
+the models are shown the mask as black and white, here with the grey rims that the suite renders.
 """
 
 from __future__ import annotations
