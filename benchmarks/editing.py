@@ -4,10 +4,12 @@
     python benchmarks/editing.py out/drawn/few_unmasked_edits/*
     python benchmarks/editing.py out/drawn/few_masked_edits/* --seams 0,0.015625,0.03125,0.0625
     python benchmarks/editing.py out/drawn/few_masked_edits/* --kinds
+    python benchmarks/editing.py out/drawn/few_unmasked_edits/* --targets
 
 For each folder a table: thresholds are tried on edits without a mask, seams on those with one.
 ``as drawn`` is nothing put back, ``source`` the picture as it was, and ``target`` the right answer
-in place of the drawing, put together with the usual setting: what compositing itself costs. The
+in place of the drawing, put together with the usual setting: what compositing itself costs; with
+--targets it takes the place of every drawing, a model that is never wrong. The
 last column is the share of answers that are the source to the last byte, which is right for
 ``no_op`` alone. Figures of masked edits are not quite those of `evaluate` with compositing: there
 the models are shown the mask as black and white, here with the grey rims that the suite renders.
@@ -52,12 +54,15 @@ def main() -> int:
     parser.add_argument("--thresholds", type=_numbers, default=THRESHOLDS, help="(%(default)s)")
     parser.add_argument("--seams", type=_numbers, default=f"{SEAM}", help="(%(default)s)")
     parser.add_argument("--kinds", action="store_true", help="a row for each kind of change")
+    parser.add_argument("--targets", action="store_true", help="the right answers as drawings")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     judge = open_judge("truth")
     for folder in chosen.folders:
         print(f"\n{folder}\n{HEAD}", flush=True)
         for group, members in _drawn(folder, kinds=chosen.kinds).items():
+            if chosen.targets:
+                members = [(case, edit, _target(case)) for case, edit, _ in members]
             for setting, images in _settings(members, chosen.thresholds, chosen.seams):
                 print(row(group, setting, judge, members, images), flush=True)
     return 0
@@ -85,6 +90,12 @@ def _drawn(folder: Path, *, kinds: bool) -> dict[str, list[Member]]:
     return dict(found)
 
 
+def _target(case: Case) -> Image.Image:
+    """The right answer."""
+    assert case.target is not None
+    return Image.fromarray(case.target)
+
+
 def kind_of(case: Case) -> str:
     """What the words ask for."""
     assert case.example is not None
@@ -106,7 +117,7 @@ def _settings(
     masked = members[0][1].inside is not None
     own: dict[str, Callable[[Member], Image.Image]] = {
         "source": lambda one: one[1].picture,
-        "target": lambda one: finished(one[1], Image.fromarray(one[0].target)),
+        "target": lambda one: finished(one[1], _target(one[0])),
         "as drawn": lambda one: one[2],
     }
     for value in seams if masked else thresholds:

@@ -22,8 +22,9 @@ SEAM = 1 / 64
 MOST_SEAM = 0.5
 """Of a seam."""
 
-THRESHOLD = 0.12
-"""Smallest difference that counts as a change, as a share of the range of a channel."""
+THRESHOLD = 0.16
+"""Smallest difference that counts as a change, as a share of the range of a channel: of those tried
+the largest that takes next to nothing from right answers (docs/editing.md)."""
 
 _SURROUNDINGS = 2.0  # side of the frame around a mask, in sides of what the mask shows
 _SEEN = 32  # cells a side on which pictures are compared: what is finer is the drawing's softness
