@@ -38,6 +38,10 @@ for seed in "${seeds[@]}"; do
   for row in $rows; do train "claims-single-$row" "single-$row"; done
   for arm in instruct multi_task no_retrieval; do evaluate few_in_domain,few_zero_shot "$arm"; done
   for row in $rows; do evaluate few_in_domain "single-$row" --group "$row"; done
-  for arm in masked_edit masked_edit_stage_1; do evaluate few_editing "$arm" --group masked_edit; done
+  for arm in masked_edit masked_edit_stage_1; do
+    evaluate few_masked_edits "$arm" # every pixel outside the mask is the source's
+    # What that is worth: the same as the models draw it. No claim is tested on these.
+    evaluate few_masked_edits "$arm" --no-compositing --out "$here/as_drawn"
+  done
 done
 .venv/bin/instruct-imagen claims "$out"

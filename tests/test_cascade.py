@@ -116,6 +116,16 @@ def test_a_threshold_decides_what_is_restored_without_a_mask(cascade):
     assert (something != source).any(axis=2).mean() > 0.9
 
 
+def test_without_compositing_an_edit_is_what_the_models_draw(cascade, stages):
+    one = edit(mask=white(50, 30, 10, 10, 22, 20))
+    found = drawn(cascade, one, compositing=False)[0]
+    base, upscaler = stages
+    generator = torch.Generator().manual_seed(1)
+    small = base(one, num_inference_steps=2, generator=generator).images
+    large = upscaler(one, small, num_inference_steps=2, generator=generator).images
+    assert np.array_equal(found, np.asarray(large[0]))
+
+
 def test_a_black_mask_gives_the_source_itself_and_draws_nothing(cascade, monkeypatch):
     black, other = edit(mask=np.zeros((30, 50, 3), np.uint8)), edit(33, 47)
     with pytest.warns(UserWarning, match="no white"):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from instruct_imagen.editing import SEAM, THRESHOLD, Edit, finished, read_edit
+from instruct_imagen.editing import MOST_SEAM, SEAM, THRESHOLD, Edit, finished, read_edit
 from instruct_imagen.instruction import Instruction, Reference
 from instruct_imagen.pipeline import (
     UPSCALER,
@@ -24,6 +24,9 @@ from instruct_imagen.pipeline import (
     saved_pipeline,
 )
 from instruct_imagen.super_resolution import SuperResolutionPipeline
+
+UPSCALER_STEPS = 8
+"""Sampling steps of an upscaler, unless others are asked for."""
 
 
 class Cascade:
@@ -98,11 +101,12 @@ class Cascade:
         guidance_scale: float = 3.0,
         guidance: str = "constant",
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
-        upscaler_steps: int = 8,
+        upscaler_steps: int = UPSCALER_STEPS,
         upscaler_guidance: float = 1.0,
         noise_level: float | None = None,
         threshold: float = THRESHOLD,
         seam: float = SEAM,
+        compositing: bool = True,
         callback_on_step_end: StepCallback | None = None,
     ) -> InstructImagenOutput:
         """One picture for each instruction, PIL images.
@@ -119,6 +123,8 @@ class Cascade:
             threshold: Of edits without a mask: what differs by less than this share of a channel's
                 range is restored, and 0 restores nothing; see `editing.changed`.
             seam: Of edits: share of the frame's side over which old and new mix, inside the mask.
+            compositing: False gives edits as the models draw them, a square of all that the
+                references show: what compositing is worth is measured against that.
             callback_on_step_end: See `InstructImagenPipeline`; called by both stages.
 
         Raises:
@@ -126,15 +132,15 @@ class Cascade:
             ImageError: A picture or mask that cannot be used.
             ValueError: See `InstructImagenPipeline`.
         """
-        if not 0 <= threshold <= 1 or not 0 <= seam <= 0.5:
+        if not 0 <= threshold <= 1 or not 0 <= seam <= MOST_SEAM:
             raise ValueError(
-                f"threshold={threshold} must lie in 0 to 1 and seam={seam} in 0 to 0.5"
+                f"threshold={threshold} must lie in 0 to 1 and seam={seam} in 0 to {MOST_SEAM:g}"
             )
         instructions = as_instructions(instruction)
         known: dict[int, Edit | None] = {}
         for one in instructions:  # the same one is read once
             if id(one) not in known:
-                known[id(one)] = edit_of(one, self.size)
+                known[id(one)] = edit_of(one, self.size) if compositing else None
         edits = [known[id(one)] for one in instructions]
         rows = as_generators(generator, len(instructions))
         drawn = [place for place, edit in enumerate(edits) if edit is None or not edit.silent]

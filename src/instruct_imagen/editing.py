@@ -19,8 +19,12 @@ from instruct_imagen.images import WHITE, ImageError, ImageSource, load_image
 SEAM = 1 / 64
 """Width of the seam inside a mask, as a share of the frame's side."""
 
-THRESHOLD = 0.12
-"""Smallest difference that counts as a change, as a share of the range of a channel."""
+MOST_SEAM = 0.5
+"""Of a seam."""
+
+THRESHOLD = 0.16
+"""Smallest difference that counts as a change, as a share of the range of a channel: of those tried
+the largest that takes next to nothing from right answers (docs/editing.md)."""
 
 _SURROUNDINGS = 2.0  # side of the frame around a mask, in sides of what the mask shows
 _SEEN = 32  # cells a side on which pictures are compared: what is finer is the drawing's softness

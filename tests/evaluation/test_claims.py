@@ -147,7 +147,7 @@ class Marked(Painter):
         return image
 
 
-def evaluated(folder, arm, value, suite="few_editing", group="masked_edit", limit=None):
+def evaluated(folder, arm, value, suite="few_masked_edits", group="masked_edit", limit=None):
     """A run of an arm, as `runs/claims.sh` leaves it."""
     label = f"{folder.name}_{arm}_model"
     job = Job(
@@ -206,7 +206,7 @@ def test_seeds_with_other_cases_and_arms_in_two_settings_are_refused(tmp_path):
     other = tmp_path / "other" / "seed0"
     run = evaluated(other, "masked_edit", 2)
     assert run == 0
-    (folder,) = other.glob("evaluation/few_editing/*")
+    (folder,) = other.glob("evaluation/few_masked_edits/*")
     folder.rename(folder.with_name("first"))
     evaluated(other, "masked_edit", 1)
     with pytest.raises(EvaluationError, match="masked_edit was evaluated in two settings"):

@@ -6,6 +6,7 @@ import json
 import sys
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from instruct_imagen.cli import main
@@ -18,7 +19,8 @@ from instruct_imagen.evaluation.peers.registry import PIPELINE
 from instruct_imagen.evaluation.plugins import found
 from instruct_imagen.evaluation.report import DATA, DIAGNOSIS, PAGE
 from instruct_imagen.evaluation.runner import Progress
-from tests.evaluation.small import PixelJudge, SmallSuite
+from instruct_imagen.images import load_image
+from tests.evaluation.small import GROUPS, PixelJudge, SmallSuite, _cases
 
 SUITES = "instruct_imagen.evaluation.suites.registry"
 
@@ -29,9 +31,13 @@ def small(monkeypatch):
     registry = ModuleType(SUITES)
     registry.suite_names = lambda: ("first", "second", "few")
     registry.names_of_all = lambda: ("first", "second")
-    registry.open_suite = lambda name: SmallSuite(each=2, name=name)
+    registry.open_suite = lambda name: SmallSuite(each=2, name=name, groups=_groups(name))
     monkeypatch.setitem(sys.modules, SUITES, registry)
     monkeypatch.setattr(judges, "judge_classes", lambda: {"pixels": PixelJudge})
+
+
+def _groups(name):
+    return ("instruction_edit",) if name == "edits" else GROUPS
 
 
 def run(*arguments):
@@ -143,9 +149,43 @@ def test_a_pipeline_is_swept_and_each_setting_is_a_model_of_its_own(tmp_path, ca
     assert settings == [{"steps": "1"}, {"steps": "2"}]
 
 
+def test_edits_have_settings_of_their_own_each_in_a_folder_of_its_own(tmp_path):
+    given = ("edits", "starter", "--steps", 1, "--limit", 1, "--out", tmp_path)
+    for more in ((), ("--no-compositing",), ("--upscaler", "none", "--threshold", 1)):
+        run(*given, *more)
+    runs = {path.parent.name: path.parent for path in tmp_path.glob("edits/*/run.json")}
+    assert set(runs) == {
+        "starter-steps=1", "starter-compositing=off-steps=1", "starter-steps=1-threshold=1",
+    }  # fmt: skip
+    prints = [json.loads((one / "run.json").read_text())["model"] for one in runs.values()]
+    assert len({one["fingerprint"] for one in prints}) == 3
+    source = _cases("instruction_edit", 1, 32)[0].instruction.references[0].image
+    images = {
+        name: np.asarray(load_image(one / "images/instruction_edit/0000.png"))
+        for name, one in runs.items()
+    }
+    assert (images["starter-steps=1-threshold=1"] == source).all()
+    assert (images["starter-compositing=off-steps=1"] != source).any()
+
+
+def test_thresholds_are_swept(tmp_path):
+    run("edits", "starter", "--steps", 1, "--limit", 1, "--sweep", "threshold=0,1", "--out",
+        tmp_path)  # fmt: skip
+    rows = json.loads((tmp_path / DATA).read_text())["sweep"]
+    assert [row["settings"] for row in rows] == [{"threshold": "0"}, {"threshold": "1"}]
+    assert "O against threshold" in (tmp_path / PAGE).read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("starter", "--upscaler-steps", "2"), "--upscaler-steps needs an upscaler"),
+        (("starter", "--upscaler", "none", "--upscaler-steps", "2"), "needs an upscaler"),
+        (("starter", "--upscaler", "starter"), "is a base model: name an upscaler"),
+        (("starter", "--seam", "0.6"), "--seam must be at most 0.5, not 0.6"),
+        (("starter", "--threshold", "3"), "--threshold: must be a number from 0 to 1"),
+        (("starter", "--threshold", "0.1", "--no-compositing"), "--threshold changes nothing with"),
+        (("starter", "--seam", "0.1", "--diagnose", "1"), "leave --seam out"),
         (("nobody",), "there is no model 'nobody'"),
         (("copy_reference:colour=red",), "no option 'colour=red'"),
         (("copy_reference", "copy_reference"), "two models would share"),

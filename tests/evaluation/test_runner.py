@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -141,6 +142,42 @@ class Wide(Painter):
 def test_an_image_of_another_size_is_a_failure(tmp_path):
     assert run_suite(tmp_path, job(model=Wide), limit=1) == 5
     assert "(32, 16), not (16, 16)" in read_answers(tmp_path)[0].error
+
+
+class PhotographSuite(SmallSuite):
+    """Edits of pictures that have a size of their own."""
+
+    def cases(self, size):
+        photograph = np.full((12, 20, 3), 90, np.uint8)
+        found = []
+        for case in super().cases(size):
+            shown = [replace(one, image=photograph) for one in case.instruction.references]
+            asked = replace(case.instruction, references=tuple(shown))
+            found.append(replace(case, instruction=asked, target=None))
+        return found
+
+
+class Sized(Painter):
+    def __init__(self, *size):
+        super().__init__()
+        self._wanted = size
+
+    def generate(self, instruction, *, seed):
+        return super().generate(instruction, seed=seed).resize(self._wanted)
+
+
+def test_an_edit_may_have_the_size_of_its_source_and_no_other(tmp_path):
+    suite = partial(PhotographSuite, each=1, groups=("instruction_edit",))
+    for name, size, failed in (("own", (20, 12), 0), ("square", (16, 16), 0), ("no", (12, 20), 1)):
+        own = Job(suite=suite, model=partial(Sized, *size), judges=(), spec="sized")
+        assert run_suite(tmp_path / name, own) == failed
+        answer = read_answers(tmp_path / name)[0]
+        assert answer.error == (
+            "the image is (12, 20), not (16, 16) or (20, 12), its source's" if failed else ""
+        )
+    suite = partial(PhotographSuite, each=1, groups=("subject",))
+    own = Job(suite=suite, model=partial(Sized, 20, 12), judges=(), spec="sized")
+    assert run_suite(tmp_path / "none", own) == 1
 
 
 class Moody(PixelJudge):

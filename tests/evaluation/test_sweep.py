@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from instruct_imagen.evaluation.case import EvaluationError
-from instruct_imagen.evaluation.sweep import axes, settings_of, with_settings
+from instruct_imagen.evaluation.sweep import as_drawn, axes, settings_of, with_settings
 
 
 def test_every_combination_of_the_settings():
@@ -18,6 +18,11 @@ def test_settings_replace_those_of_the_model():
     assert with_settings(spec, {"steps": "5", "precision": "bfloat16"}) == (
         "pipeline:model=starter,guidance=2,steps=5,precision=bfloat16"
     )
+
+
+def test_references_are_looked_at_without_compositing():
+    assert as_drawn("pipeline:model=starter,steps=5").endswith(",steps=5,compositing=off")
+    assert as_drawn("copy_reference:size=8") == "copy_reference:size=8"
 
 
 def test_a_setting_that_is_named_twice_and_peers_without_settings_are_refused():

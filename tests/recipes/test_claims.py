@@ -4,9 +4,9 @@ import pytest
 
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.recipes import recipe
-from instruct_imagen.recipes.claims import SINGLE_TASKS, SMALL, VARIANTS
+from instruct_imagen.recipes.claims import SINGLE_TASKS, SMALL, TUNED, VARIANTS
 
-EQUAL = [arm for arm in VARIANTS if arm not in ("instruct", "stage_1", "masked_edit")]
+EQUAL = [arm for arm in VARIANTS if arm not in ("instruct", "stage_1", *TUNED)]
 
 
 def images(config):
@@ -43,11 +43,13 @@ def test_stage_1_is_the_beginning_of_instruct():
     assert [stage.name for stage in seen] == ["pretrain", "retrieval"]
 
 
-def test_the_fine_tuned_arm_has_the_world_and_network_of_those_that_it_begins_with():
-    usual, found = recipe("claims-instruct"), recipe("claims-masked_edit")
+@pytest.mark.parametrize("arm", TUNED)
+def test_a_fine_tuned_arm_has_the_world_and_network_of_those_that_it_begins_with(arm):
+    usual, found = recipe("claims-instruct"), recipe(f"claims-{arm}")
     assert {name: getattr(found, name) for name in SMALL} == dict(SMALL)
     assert {name: getattr(usual, name) for name in SMALL} == dict(SMALL)
-    assert [set(stage.ratios) for stage in found.stages] == [{"masked_edit"}]
+    assert [set(stage.ratios) for stage in found.stages] == [{arm}]
+    assert 0 < found.cooldown < images(found) and images(found) % found.batch_size == 0
     assert found.init.endswith("instruct/model")
 
 

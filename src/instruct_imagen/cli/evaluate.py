@@ -11,8 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from instruct_imagen.cli.arguments import check_folder, positive
+from instruct_imagen.cli.arguments import check_folder, positive, share
 from instruct_imagen.cli.errors import UsageError
+from instruct_imagen.cli.generate import UPSCALER_STEPS
+from instruct_imagen.cli.models import NONE
+from instruct_imagen.editing import MOST_SEAM, SEAM, THRESHOLD
 
 if TYPE_CHECKING:
     from instruct_imagen.evaluation.runner import Job, Progress
@@ -23,6 +26,7 @@ EXAMPLES = """examples:
   instruct-imagen evaluate all starter copy_reference out/mine/export --limit 10
   instruct-imagen evaluate in_domain starter --limit 4 --sweep steps=5,10,20 guidance=1,3
   instruct-imagen evaluate zero_shot starter --diagnose 6
+  instruct-imagen evaluate masked_edits out/mine/export --upscaler out/my_upscaler/export
 A model is a saved pipeline (starter, out/mine/export:steps=50) or NAME:option=value of a peer:
 copy_reference, nearest, diffusers_adapters, openai_edit (docs/evaluation.md).
 A judge is truth, embedding, vlm or human (docs/judges.md).
@@ -68,6 +72,25 @@ def add(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     own.add_argument("--batch", type=positive, help="their instructions at once (8)")
     own.add_argument(
+        "--upscaler", metavar="NAME|FOLDER",
+        help="a saved upscaler behind them, whose size images then have, or none (none)",
+    )  # fmt: skip
+    own.add_argument(
+        "--upscaler-steps", type=positive, help=f"its sampling steps ({UPSCALER_STEPS})"
+    )
+    own.add_argument(
+        "--threshold", type=share,
+        help=f"of edits without a mask: smallest difference that is kept, 0 to 1 ({THRESHOLD:g})",
+    )  # fmt: skip
+    own.add_argument(
+        "--seam", type=share,
+        help=f"of edits: where old and new mix, share of the square that is drawn ({SEAM:g})",
+    )  # fmt: skip
+    own.add_argument(
+        "--no-compositing", action="store_true",
+        help="scores edits as models draw them, with nothing of the source put back",
+    )  # fmt: skip
+    own.add_argument(
         "--sweep", nargs="+", action="extend", metavar="NAME=VALUES", default=[],
         help="instead: every combination of such settings, e.g. steps=5,10 guidance=1,3",
     )  # fmt: skip
@@ -95,6 +118,7 @@ def run(chosen: argparse.Namespace) -> None:
         raise UsageError("--diagnose N takes N cases of each group: leave --group and --limit out")
     if chosen.sweep and chosen.diagnose:
         raise UsageError("--sweep and --diagnose are two commands: run one after the other")
+    _check_edits(chosen)
     check_folder(chosen.out, name="--out")
     suites = _suites(chosen.suite)
     specs = [_spec(chosen, model) for model in chosen.models]
@@ -190,12 +214,32 @@ def _check_names(
         check_groups(open_suite(suite), groups)
 
 
+def _check_edits(chosen: argparse.Namespace) -> None:
+    """Raises for what is without effect, or not possible, of upscaler and edits."""
+    named = [chosen.upscaler or NONE, *(NONE for one in chosen.models if "upscaler=" not in one)]
+    if chosen.upscaler_steps is not None and set(named) == {NONE}:
+        raise UsageError("--upscaler-steps needs an upscaler: name one with --upscaler")
+    if (chosen.seam or 0) > MOST_SEAM:
+        raise UsageError(f"--seam must be at most {MOST_SEAM:g}, not {chosen.seam:g}")
+    for name in ("threshold", "seam"):
+        if getattr(chosen, name) is None:
+            continue
+        if chosen.no_compositing:
+            raise UsageError(f"--{name} changes nothing with --no-compositing: leave one out")
+        if chosen.diagnose:
+            raise UsageError(f"--diagnose looks at what models draw: leave --{name} out")
+
+
 def _spec(chosen: argparse.Namespace, model: str) -> str:
     """A model with the options of the command line."""
     from instruct_imagen.evaluation.peers.registry import peer_spec
 
-    names = ("steps", "guidance", "guidance_kind", "batch")
+    names = ("steps", "guidance", "guidance_kind", "batch", "upscaler", "upscaler_steps",
+             "threshold", "seam")  # fmt: skip
     given = {name: getattr(chosen, name) for name in names}
+    given["compositing"] = "off" if chosen.no_compositing else None
+    if given["upscaler"] == NONE:
+        given["upscaler"] = None  # a model of that name is what it is without the option
     options = {
         name: f"{value:g}" if isinstance(value, float) else str(value)
         for name, value in given.items()
@@ -212,7 +256,7 @@ def _jobs(
     from instruct_imagen.evaluation.peers.registry import open_model
     from instruct_imagen.evaluation.runner import Job
     from instruct_imagen.evaluation.suites.registry import open_suite
-    from instruct_imagen.evaluation.sweep import axes, settings_of, with_settings
+    from instruct_imagen.evaluation.sweep import as_drawn, axes, settings_of, with_settings
 
     opened: Callable[[], Suite] = partial(open_suite, suite)
     open_judges = tuple(partial(open_judge, one) for one in judges)
@@ -220,7 +264,7 @@ def _jobs(
     if chosen.diagnose:
         job = Job(
             suite=partial(_diagnosis, suite, chosen.diagnose),
-            model=partial(open_model, spec),
+            model=partial(open_model, as_drawn(spec)),
             judges=(),
             spec=spec,
             suite_spec=suite,

@@ -10,7 +10,7 @@ from pathlib import Path
 from instruct_imagen.cli.arguments import check_file, is_number, positive, seed, share
 from instruct_imagen.cli.errors import UsageError
 from instruct_imagen.cli.models import add_models, load_cascade
-from instruct_imagen.editing import SEAM, THRESHOLD
+from instruct_imagen.editing import MOST_SEAM, SEAM, THRESHOLD
 from instruct_imagen.instruction import (
     ROLES,
     Instruction,
@@ -25,7 +25,6 @@ MAX_COUNT = 1000
 BATCH = 16
 """Images that are drawn at once."""
 UPSCALER_STEPS = 8
-MOST_SEAM = 0.5
 
 # As training has them (data/tasks/templates/masked_edit.txt, instruction_edit.txt).
 _EDITED = {"source": "source image", "mask": "mask"}

@@ -60,7 +60,7 @@ class Claim:
 
 _ALL = {"in_domain": tuple(IN_DOMAIN), "zero_shot": tuple(ZERO_SHOT)}
 FEW = "few_{part}"
-"""Suite of the arms' small world (`suites.composition.FEW_SUITES`) for a part of the table."""
+"""Suite of the arms' small world (`suites.composition`) for a part of the tables."""
 
 
 def _against(title: str, source: str, part: str, second: str, paper: float, own: float) -> Claim:
@@ -75,7 +75,7 @@ def _masked(what: str, measure: Measure) -> Claim:
     return Claim(
         title=f"fine-tuned on masked edits, it is better than a fine-tuned stage-1 model: {what}",
         source="Table 2",
-        suite=FEW.format(part="editing"),
+        suite=FEW.format(part="masked_edits"),
         groups=("masked_edit",),
         first="masked_edit",
         second="masked_edit_stage_1",

@@ -45,7 +45,8 @@ from instruct_imagen.evaluation.record import (
 )
 from instruct_imagen.evaluation.suites.base import Suite
 from instruct_imagen.evaluation.workers import Work, done
-from instruct_imagen.images import save_png
+from instruct_imagen.images import load_image, save_png
+from instruct_imagen.instruction import Instruction
 
 JUDGED_AT_ONCE = 32
 _SAME = (
@@ -305,8 +306,8 @@ def answer_batch(
                 made[index] = error
             seconds = time.perf_counter() - began
         facts = facts_of(batch[index], index, asked[index].text)
-        answers.append(_kept(folder, Answer(case=facts, seconds=seconds), made[index], model.size,
-                             batch[index].target))  # fmt: skip
+        answer = Answer(case=facts, seconds=seconds)
+        answers.append(_kept(folder, answer, made[index], model.size, batch[index]))
     return answers
 
 
@@ -315,21 +316,28 @@ def _kept(
     answer: Answer,
     image: Image.Image | Exception,
     size: int,
-    target: np.ndarray | None,
+    case: Case,
 ) -> Answer:
     """Writes an image and says so, or says why there is none."""
     about = {"case": answer.case, "seconds": round(answer.seconds, 4)}
     if isinstance(image, Exception):
         return Answer(**about, error=line_of(image))
-    if image.size != (size, size):
-        return Answer(**about, error=f"the image is {image.size}, not {(size, size)}")
+    if image.size != (size, size) and image.size != (edited := _edited_size(case.instruction)):
+        wanted = f"{(size, size)}" + (f" or {edited}, its source's" if edited else "")
+        return Answer(**about, error=f"the image is {image.size}, not {wanted}")
     pixels = np.asarray(image.convert("RGB"))
     path = image_path(folder, answer.case.id)
     save_png(path, pixels)
-    distance = None
+    distance, target = None, case.target
     if target is not None and target.shape == pixels.shape:
         distance = round(float(np.abs(pixels.astype(int) - target.astype(int)).mean() / 255), 5)
     return Answer(**about, sha256=sha256_of(path), target_distance=distance)
+
+
+def _edited_size(instruction: Instruction) -> tuple[int, int] | None:
+    """(width, height) of the picture that is edited; None where none is."""
+    source = next((one for one in instruction.references if one.role == "source"), None)
+    return None if source is None else load_image(source.image).size
 
 
 # -- Verdicts --------------------------------------------------------------------------------------

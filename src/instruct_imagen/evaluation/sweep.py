@@ -8,7 +8,10 @@ from itertools import product
 from instruct_imagen.evaluation.case import EvaluationError
 from instruct_imagen.evaluation.peers.registry import PIPELINE, pipeline_options
 
-SWEPT = ("steps", "guidance", "guidance_kind", "precision")
+SWEPT = (
+    "steps", "guidance", "guidance_kind", "precision", "upscaler_steps", "threshold", "seam",
+    "compositing",
+)  # fmt: skip
 
 
 def axes(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -54,3 +57,12 @@ def with_settings(spec: str, settings: Mapping[str, str]) -> str:
         )
     options = dict(setting.partition("=")[::2] for setting in rest.split(",")) | dict(settings)
     return f"{name}:" + ",".join(f"{key}={value}" for key, value in options.items())
+
+
+def as_drawn(spec: str) -> str:
+    """A full spec of what draws edits without compositing: a saved pipeline, or what it is.
+
+    What references do to a drawing would else be measured on the pixels of the source.
+    """
+    own = spec.partition(":")[0] == PIPELINE
+    return with_settings(spec, {"compositing": "off"}) if own else spec

@@ -53,6 +53,9 @@ SMALL: Mapping[str, Any] = {
 """What differs from the starter: the world of the suites of few concepts, and a network of 2.4M
 parameters that takes many small steps (docs/log.md)."""
 
+TUNED = ("masked_edit", "instruction_edit")
+"""Arms that fine-tune another on a task of that name."""
+
 VARIANTS = (
     "instruct",
     "multi_task",
@@ -60,7 +63,7 @@ VARIANTS = (
     "stage_1",
     "names",
     "clusters",
-    "masked_edit",
+    *TUNED,
     *(f"single-{row}" for row in SINGLE_TASKS),
 )
 
@@ -72,10 +75,15 @@ def claims(arm: str) -> TrainConfig:
     ends where stage 2 would begin. ``names`` and ``clusters`` have clusters alone in stage 1, of
     concept names and of a corpus (`shards`). ``masked_edit`` fine-tunes what `init` names, here the
     first arm where runs/claims.sh puts it: the claim compares that with the same from ``stage_1``.
+    ``instruction_edit`` is the same without a mask, to choose `editing.THRESHOLD` by.
     """
-    if arm == "masked_edit":
-        init = "out/claims/seed0/instruct/model"
-        usual = replace(masked_edit(), **SMALL, init=init)
+    if arm in TUNED:
+        usual = replace(
+            masked_edit(),
+            **SMALL,
+            init="out/claims/seed0/instruct/model",
+            stages=(Stage(name="instruct", images=18_432, ratios={arm: 1.0}),),
+        )
         return replace(usual, name=f"claims-{arm}", out=f"out/claims/{arm}")
     usual = replace(starter(), **SMALL, stages=STAGES, decay_after=0, cooldown=STAGES[-1].images)
     if arm == "multi_task":

@@ -9,6 +9,8 @@ import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler
 
+from instruct_imagen.cascade import Cascade
+from instruct_imagen.editing import SEAM, THRESHOLD
 from instruct_imagen.evaluation.case import EvaluationError
 from instruct_imagen.evaluation.peers.base import BatchGenerator
 from instruct_imagen.evaluation.peers.pipeline import SavedPipeline, weight_files
@@ -16,7 +18,8 @@ from instruct_imagen.evaluation.peers.registry import open_model, peer_classes, 
 from instruct_imagen.instruction import Instruction, Reference
 from instruct_imagen.model.text import TextEncoder
 from instruct_imagen.pipeline import InstructImagenPipeline, ModelError
-from tests.tiny import own_unet
+from instruct_imagen.super_resolution import SuperResolutionPipeline
+from tests.tiny import awaken, own_unet, own_upscaler
 
 DOG = Reference(1, np.full((16, 16, 3), 90, np.uint8), "dog", "subject")
 ASKED = [
@@ -34,6 +37,31 @@ def saved(tmp_path_factory):
     pipeline = InstructImagenPipeline(own_unet(), TextEncoder(max_markers=4), scheduler)
     pipeline.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    """Folders of a base model of 4 pixels, and of the upscaler to 16 behind it."""
+    folder = tmp_path_factory.mktemp("stages")
+    parts = TextEncoder(max_markers=4), DPMSolverMultistepScheduler(prediction_type="v_prediction")
+    InstructImagenPipeline(own_unet(size=4), *parts).save_pretrained(folder / "base")
+    upscaler = SuperResolutionPipeline(awaken(own_upscaler()), *parts)
+    upscaler.save_pretrained(folder / "upscaler")
+    return folder / "base", folder / "upscaler"
+
+
+def edit(side, *, masked=True):
+    """An edit of noise, inside a square of it or anywhere."""
+    source = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    mask = np.zeros_like(source)
+    mask[side // 4 : side // 2, side // 4 : side // 2] = 255
+    shown = (Reference(1, source, "image", "source"), Reference(2, mask, "mask", "mask"))
+    asked = Instruction("Remove the dog from [ref#1] inside [ref#2].", shown)
+    return asked if masked else Instruction("Remove the dog from [ref#1].", shown[:1])
+
+
+def pixels(model, instruction):
+    return np.asarray(model.generate(instruction, seed=1)).astype(int)
 
 
 def test_every_peer_is_found_by_its_name():
@@ -124,3 +152,78 @@ def test_threads_change_at_most_the_last_bit(saved):
     finally:
         torch.set_num_threads(before)
     assert abs(images[0] - images[1]).max() <= 1
+
+
+@pytest.mark.parametrize("side", [16, 24])
+def test_edits_are_put_together_as_the_product_does(saved, side):
+    model, asked = open_model(f"{saved}:steps=2"), edit(side)
+    source, mask = (np.asarray(one.image).astype(int) for one in asked.references)
+    found = pixels(model, asked)
+    outside = mask[..., 0] == 0
+    assert (found[outside] == source[outside]).all()
+    assert (found[~outside] != source[~outside]).any()
+    cascade = Cascade.from_pretrained(saved)
+    (image,) = cascade(
+        asked, num_inference_steps=2, generator=torch.Generator().manual_seed(1)
+    ).images
+    assert (found == np.asarray(image)).all()
+    as_drawn = pixels(open_model(f"{saved}:steps=2,compositing=off"), asked)
+    assert as_drawn.shape == (16, 16, 3)
+    if side == 16:
+        assert (as_drawn[outside] != source[outside]).any(axis=1).mean() > 0.9
+    soft = pixels(open_model(f"{saved}:steps=2,seam=0.4"), asked)
+    assert (soft != found).any() and (soft[outside] == source[outside]).all()
+
+
+def test_what_differs_by_less_than_the_threshold_is_the_source(saved):
+    asked = edit(16, masked=False)
+    source = np.asarray(asked.references[0].image)
+    assert (pixels(open_model(f"{saved}:steps=2,threshold=1"), asked) == source).all()
+    assert (pixels(open_model(f"{saved}:steps=2,threshold=0"), asked) != source).any()
+
+
+def test_an_upscaler_gives_images_and_references_its_size(stages):
+    base, upscaler = stages
+    model = open_model(f"{base}:steps=2,upscaler={upscaler},upscaler_steps=2")
+    assert (model.size, open_model(f"{base}:steps=2").size) == (16, 4)
+    asked = edit(16)
+    source, mask = (np.asarray(one.image).astype(int) for one in asked.references)
+    found = pixels(model, asked)
+    outside = mask[..., 0] == 0
+    assert (found[outside] == source[outside]).all() and (found != source).any()
+    assert pixels(model, ASKED[1]).shape == (16, 16, 3)
+    more = open_model(f"{base}:steps=2,upscaler={upscaler},upscaler_steps=3")
+    assert (pixels(more, ASKED[1]) != pixels(model, ASKED[1])).any()
+
+
+def test_the_fingerprint_tells_cascades_apart(saved, stages):
+    base, upscaler = stages
+    options = ("", "compositing=off", "threshold=0.3", "seam=0.1", f"upscaler={upscaler}",
+               f"upscaler={upscaler},upscaler_steps=3")  # fmt: skip
+    prints = {open_model(f"{base}:steps=2,{one}".rstrip(",")).fingerprint for one in options}
+    assert len(prints) == len(options)
+    # What is set to what it is anyway is the same.
+    usual = f"{saved}:threshold={THRESHOLD},seam={SEAM}"
+    assert open_model(usual).fingerprint == SavedPipeline(model=str(saved)).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("upscaler_steps=3", "upscaler_steps=3 needs an upscaler: name one, upscaler=FOLDER"),
+        ("threshold=2", "threshold=2 must be a number from 0 to 1"),
+        ("seam=0.6", "seam=0.6 must be a number from 0 to 0.5"),
+        ("compositing=no", "compositing=no: use one of on, off"),
+        ("compositing=off,seam=0.1", "seam=0.1 changes nothing with compositing=off"),
+        ("upscaler=nobody", "there is no model 'nobody'"),
+        ("upscaler=starter", "is a base model: name an upscaler"),
+    ],
+)
+def test_wrong_options_of_a_cascade_are_one_line(saved, option, words):
+    with pytest.raises(ValueError, match=words):
+        open_model(f"{saved}:{option}")
+
+
+def test_an_upscaler_of_other_pictures_is_refused(saved, stages):
+    with pytest.raises(ModelError, match="enlarges 4 pixels, and the base model draws 16"):
+        open_model(f"{saved}:upscaler={stages[1]}")

@@ -17,7 +17,7 @@ from instruct_imagen.data.world.holdout import holdout
 from instruct_imagen.data.world.sources import STYLES, WorldUnavailable
 from instruct_imagen.data.world.vocabulary import Vocabulary
 from instruct_imagen.evaluation.case import EvaluationError
-from instruct_imagen.evaluation.suites import world
+from instruct_imagen.evaluation.suites import vocabularies, world
 from instruct_imagen.evaluation.suites.composition import EVERY_SUITE, SUITES
 from instruct_imagen.evaluation.suites.drawing import SUITE_SEED, row_seed
 from instruct_imagen.evaluation.suites.fidelity import differ
@@ -158,6 +158,22 @@ def test_edits_that_change_nothing_have_their_source_as_target_and_as_only_condi
     assert len({one.example.text for one in cases}) >= 25
     for one in members("editing", "masked_edit"):
         assert [c.kind for c in conditions_of(one.example)] == ["source", "edit"]
+
+
+def test_suites_of_edits_are_of_200_masked_ones_and_share_none():
+    assert world.world_suite("few_masked_edits").groups == {"masked_edit": 200}
+    assert world.world_suite("masked_edits").groups == {"masked_edit": 200}
+    assert world.world_suite("few_unmasked_edits").groups == {"instruction_edit": 100, "no_op": 50}
+    for few, many in (("few_editing", "few_masked_edits"), ("editing", "masked_edits")):
+        first, second = (
+            {one.example.target for one in members(name, "masked_edit")} for name in (few, many)
+        )
+        assert not first & second
+    few = set(vocabularies.few_concepts().concepts)
+    for name in ("few_masked_edits", "few_unmasked_edits"):
+        assert set().union(*map(concepts, world.world_suite(name).stored)) <= few
+    for one in members("few_unmasked_edits", "no_op"):
+        assert one.example.target == one.example.references[0].picture
 
 
 def test_no_training_seed_reaches_those_of_the_suites():

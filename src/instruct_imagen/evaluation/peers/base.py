@@ -18,7 +18,8 @@ class Generator(Protocol):
 
     Attributes:
         name: Of the kind.
-        size: Side of its images in pixels; references are rendered at it.
+        size: Side of its images in pixels; references are rendered at it. Edits may have the size
+            of their source instead.
         fingerprint: Changes when its images may (weights, settings): kept beside them.
         raw_inputs: It is asked for captions without instruction, as the paper's multi-task
             baseline.

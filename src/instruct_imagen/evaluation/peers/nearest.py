@@ -74,7 +74,7 @@ class NearestTraining:
     @cached_property
     def _encoder(self) -> torch.nn.Module:
         """The text encoder of the packaged pipeline."""
-        return loaded(saved_pipeline("starter")).text_encoder
+        return loaded(saved_pipeline("starter")).base.text_encoder
 
     @cached_property
     def _bank(self) -> torch.Tensor:

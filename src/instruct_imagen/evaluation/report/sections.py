@@ -51,7 +51,7 @@ def sections(found: Figures, diagnoses: Sequence[Mapping[str, Any]]) -> list[Sec
         ("Text fidelity under references", fidelity(found)),
         ("What should not change", no_op(found)),
         ("What each reference does", diagnosis(diagnoses)),
-        ("Quality against steps and guidance", sweep(found)),
+        ("Quality against settings", sweep(found)),
         ("Speed", speed(found)),
     ]
     return [(title, content) for title, content in made if content]
@@ -368,7 +368,7 @@ def sweep(found: Figures) -> Markup:
     charts = [
         _chart(found["sweep"], suite, axis, several)
         for suite in dict.fromkeys(row["suite"] for row in found["sweep"])
-        for axis in ("steps", "guidance")
+        for axis in ("steps", "guidance", "upscaler_steps", "threshold", "seam")
     ]
     return joined([tag("div", *charts, class_="charts"), table(head, rows)])
 

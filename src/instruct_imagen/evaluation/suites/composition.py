@@ -109,4 +109,18 @@ FEW_SUITES: Mapping[str, tuple[Row, ...]] = {
 """Suites of a world with few concepts, in which small budgets show differences: what the claims are
 tested on. ``all`` leaves them out."""
 
-EVERY_SUITE: Mapping[str, tuple[Row, ...]] = {**SUITES, **FEW_SUITES}
+MASKED_EDITS = 200
+"""Cases of a suite of masked edits: accuracy (SC = 1) is a share, and needs more than a mean."""
+
+EDIT_SUITES: Mapping[str, tuple[Row, ...]] = {
+    "few_masked_edits": _of_world("few concepts", MASKED_EDITS, "masked_edit"),
+    "few_unmasked_edits": (
+        *_of_world("few concepts", 100, "instruction_edit"),
+        *_of_world("few concepts", 50, "no_op"),
+    ),
+    "masked_edits": _rows(masked_edit=MASKED_EDITS),
+}
+"""Edits alone, for [Hu24] Table 2 and for the settings of `editing`. ``all`` leaves them out."""
+
+EVERY_SUITE: Mapping[str, tuple[Row, ...]] = {**SUITES, **FEW_SUITES, **EDIT_SUITES}
+"""The seed of a suite is its place here: new ones are added at the end."""
