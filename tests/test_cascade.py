@@ -116,6 +116,22 @@ def test_a_threshold_decides_what_is_restored_without_a_mask(cascade):
     assert (something != source).any(axis=2).mean() > 0.9
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_asked_to_change_nothing_it_gives_the_source_itself(cascade, shared):
+    source = Reference(1, noise(50, 30), "source image", "source")
+    nothing = Instruction("Show [ref#1] again exactly as it is.", (source,))
+    something = Instruction("A dog on [ref#1].", (source,))
+    seeds = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    options = {"num_inference_steps": 2, "upscaler_steps": 2, "threshold": 0.01}
+    generator = seeds[0] if shared else seeds
+    first, second = cascade([nothing, something], generator=generator, **options).images
+    # The tiny model draws nothing like the source, but the same when it is asked the same.
+    assert np.array_equal(np.asarray(first), noise(50, 30))
+    assert not np.array_equal(np.asarray(second), noise(50, 30))
+    torch.manual_seed(0)
+    assert np.array_equal(np.asarray(cascade(nothing, **options).images[0]), noise(50, 30))
+
+
 def test_without_compositing_an_edit_is_what_the_models_draw(cascade, stages):
     one = edit(mask=white(50, 30, 10, 10, 22, 20))
     found = drawn(cascade, one, compositing=False)[0]

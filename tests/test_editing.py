@@ -195,6 +195,21 @@ def test_without_a_mask_what_does_not_change_is_restored():
     assert np.array_equal(everything, new)
 
 
+def test_what_counts_as_a_change_can_be_seen_in_other_drawings():
+    source = np.full((64, 64, 3), 200, np.uint8)
+    edit = read_edit(source, None, 32)
+    unchanged = noise(32, 32)  # nothing like the source
+    asked = unchanged.copy()
+    asked[8:20, 8:20] = 255 - asked[8:20, 8:20]
+    drawn = Image.fromarray(np.zeros((64, 64, 3), np.uint8))
+    pair = Image.fromarray(unchanged), Image.fromarray(asked)
+    result = np.asarray(finished(edit, drawn, compared=pair, seam=0))
+    assert (result[22:34, 22:34] == 0).all()
+    assert (result[48:] == 200).all()
+    same = finished(edit, drawn, compared=(pair[0], pair[0]))
+    assert np.array_equal(np.asarray(same), source)
+
+
 def test_a_change_is_whole_and_a_speck_is_none():
     before = np.full((256, 256, 3), 255, np.uint8)
     ring = before.copy()

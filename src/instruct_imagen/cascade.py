@@ -120,8 +120,10 @@ class Cascade:
             upscaler_steps: Sampling steps of the upscaler.
             upscaler_guidance: Its guidance weight; 1 is none.
             noise_level: See `SuperResolutionPipeline`.
-            threshold: Of edits without a mask: what differs by less than this share of a channel's
-                range is restored, and 0 restores nothing; see `editing.changed`.
+            threshold: Of edits without a mask: the base model draws the source once more, with
+                the same noise and asked to change nothing. Where both drawings differ by less than
+                this share of a channel's range, the source is restored; 0 restores nothing. See
+                `editing.changed`.
             seam: Of edits: share of the frame's side over which old and new mix, inside the mask.
             compositing: False gives edits as the models draw them, a square of all that the
                 references show: what compositing is worth is measured against that.
@@ -144,37 +146,47 @@ class Cascade:
         edits = [known[id(one)] for one in instructions]
         rows = as_generators(generator, len(instructions))
         drawn = [place for place, edit in enumerate(edits) if edit is None or not edit.silent]
-        new = dict(
-            zip(
-                drawn,
-                self._drawn(
-                    [framed(instructions[place], edits[place], self.size) for place in drawn],
-                    None if rows is None else [rows[place] for place in drawn],
-                    {
-                        "num_inference_steps": num_inference_steps,
-                        "guidance_scale": guidance_scale,
-                        "guidance": guidance,
-                        "callback_on_step_end": callback_on_step_end,
-                    },
-                    {
-                        "num_inference_steps": upscaler_steps,
-                        "guidance_scale": upscaler_guidance,
-                        "noise_level": noise_level,
-                        "callback_on_step_end": callback_on_step_end,
-                    },
-                ),
-                strict=True,
-            )
+        shown = {place: framed(instructions[place], edits[place], self.size) for place in drawn}
+        free = [
+            place for place in drawn if threshold and (edit := edits[place]) and edit.inside is None
+        ]
+        if free:
+            rows = _separate(rows, len(instructions))
+        noise = [_copy(rows[place]) for place in free] if rows else None
+        base: dict[str, Any] = {
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            "guidance": guidance,
+        }
+        small, large = self._drawn(
+            list(shown.values()),
+            None if rows is None else [rows[place] for place in drawn],
+            base | {"callback_on_step_end": callback_on_step_end},
+            {
+                "num_inference_steps": upscaler_steps,
+                "guidance_scale": upscaler_guidance,
+                "noise_level": noise_level,
+                "callback_on_step_end": callback_on_step_end,
+            },
         )
-        images = []
+        asked = dict(zip(drawn, zip(small, large, strict=True), strict=True))
+        unchanged: dict[int, Image.Image] = {}
+        if free:
+            again = self.base([as_it_is(shown[place]) for place in free], generator=noise, **base)
+            unchanged = dict(zip(free, again.images, strict=True))
+        results = []
         for place, edit in enumerate(edits):
             if edit is None:
-                images.append(new[place])
+                results.append(asked[place][1])
             elif edit.silent:
-                images.append(edit.picture.copy())
+                results.append(edit.picture.copy())
             else:
-                images.append(finished(edit, new[place], threshold=threshold, seam=seam))
-        return InstructImagenOutput(images=images)
+                drawing, image = asked[place]
+                compared = (unchanged[place], drawing) if place in unchanged else None
+                results.append(
+                    finished(edit, image, compared=compared, threshold=threshold, seam=seam)
+                )
+        return InstructImagenOutput(images=results)
 
     def _drawn(
         self,
@@ -182,14 +194,15 @@ class Cascade:
         generators: list[torch.Generator] | None,
         base: dict[str, Any],
         upscaler: dict[str, Any],
-    ) -> list[Image.Image]:
-        """Both stages, with the options of each."""
+    ) -> tuple[list[Image.Image], list[Image.Image]]:
+        """What each stage draws, with its options."""
         if not instructions:
-            return []
-        images = self.base(instructions, generator=generators, **base).images
-        if self.upscaler is not None:
-            images = self.upscaler(instructions, images, generator=generators, **upscaler).images
-        return images
+            return [], []
+        small = self.base(instructions, generator=generators, **base).images
+        if self.upscaler is None:
+            return small, small
+        large = self.upscaler(instructions, small, generator=generators, **upscaler).images
+        return small, large
 
 
 def edit_of(instruction: Instruction, size: int) -> Edit | None:
@@ -231,6 +244,30 @@ def framed(instruction: Instruction, edit: Edit | None, size: int) -> Instructio
             for one in instruction.references
         ),
     )
+
+
+def as_it_is(instruction: Instruction) -> Instruction:
+    """Asks for the source as it is: what a model redraws without being asked to is no change.
+
+    Couairon et al. (2022, §3.2) contrast the same way what a model says of noise for two texts.
+    """
+    source = _first(instruction, "source")
+    assert source is not None
+    return Instruction(f"Show [ref#{source.marker}] again exactly as it is.", (source,))
+
+
+def _separate(rows: list[torch.Generator] | None, count: int) -> list[torch.Generator]:
+    """A generator for each row, such that one row's noise can be drawn again."""
+    if rows is not None and len({id(one) for one in rows}) == count:
+        return rows
+    common = rows[0] if rows else None
+    device = common.device if common is not None else torch.device("cpu")
+    seeds = torch.randint(2**62, (count,), generator=common, device=device).tolist()
+    return [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+
+def _copy(generator: torch.Generator) -> torch.Generator:
+    return torch.Generator(generator.device).set_state(generator.get_state())
 
 
 def _first(instruction: Instruction, role: str) -> Reference | None:

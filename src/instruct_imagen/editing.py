@@ -268,13 +268,20 @@ def read_edit(source: ImageSource, mask: ImageSource | None, least: int) -> Edit
 
 
 def finished(
-    edit: Edit, drawn: Image.Image, *, threshold: float = THRESHOLD, seam: float = SEAM
+    edit: Edit,
+    drawn: Image.Image,
+    *,
+    compared: tuple[Image.Image, Image.Image] | None = None,
+    threshold: float = THRESHOLD,
+    seam: float = SEAM,
 ) -> Image.Image:
     """The picture with what was drawn in the places that may change.
 
     Args:
         edit: The picture, and what of it may change.
         drawn: RGB, a square: the frame, drawn anew.
+        compared: Without a mask, two drawings of the frame whose difference is the change: one
+            with nothing changed, and one as asked. None compares `drawn` with the picture.
         threshold: Without a mask, what differs by less is restored; see `changed`.
         seam: Share of the frame's side over which old and new mix, inside of what changes.
 
@@ -292,7 +299,7 @@ def finished(
     )
     part = (right - left, bottom - top)
     if edit.inside is None:
-        cells = changed(edit.shown(drawn.width), drawn, threshold)
+        cells = changed(*(compared or (edit.shown(drawn.width), drawn)), threshold)
         scaled = tuple(place * _SEEN / drawn.width for place in seen)
         grown = Image.fromarray((cells * 255).astype(np.uint8))
         # Between the cells, outlines are smooth.
