@@ -39,6 +39,23 @@ def position_features(height: int, width: int, device: torch.device | str = "cpu
     return grid.reshape(height * width, POSITION_DIM)
 
 
+def own_place_score(cells: int) -> float:
+    """The score that a place begins with at itself, such that its neighbours' is clearly lower.
+
+    It is 8 on a grid of 8 × 8, where a neighbour's is below 5. On a finer grid neighbours' features
+    are more alike, and all scores are larger, for the same difference.
+
+    Args:
+        cells: Of the context's grid, a side.
+    """
+
+    def apart(side: int) -> float:
+        frequencies = [2 ** (3 * k / (POSITION_DIM // 4 - 1)) for k in range(POSITION_DIM // 4)]
+        return 1 - sum(math.cos(math.pi * one / side) for one in frequencies) / len(frequencies)
+
+    return 8.0 * apart(8) / apart(max(cells, 8))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ContextStates:
     """Keys and values of the context for every site, projected once and used at every step.
@@ -104,10 +121,11 @@ class ContextAttnProcessor(nn.Module):
         query_dim: Channels of the hidden states.
         context_dim: Channels of the context tokens.
         heads: Attention heads; `query_dim` must be a multiple.
+        cells: Of the context's grid, a side; see `own_place_score`.
     """
 
     def __init__(
-        self, base: object, *, site: int, query_dim: int, context_dim: int, heads: int
+        self, base: object, *, site: int, query_dim: int, context_dim: int, heads: int, cells: int
     ) -> None:
         super().__init__()
         if query_dim % heads:
@@ -115,6 +133,7 @@ class ContextAttnProcessor(nn.Module):
         self.base = base
         self.site = site
         self.heads = heads
+        self.cells = cells
         self.norm = nn.LayerNorm(query_dim)
         self.to_q = nn.Linear(query_dim, query_dim, bias=False)
         self.to_k = nn.Linear(context_dim, query_dim, bias=False)
@@ -134,8 +153,8 @@ class ContextAttnProcessor(nn.Module):
         nn.init.zeros_(self.to_out.weight)
         nn.init.zeros_(self.to_out.bias)
         width = self.to_q.out_features // self.heads
-        # A score of 8 at the same cell and below 5 at its neighbours on an 8×8 grid.
-        gain = math.sqrt(8.0 / (POSITION_DIM / 2) * math.sqrt(width))
+        score = own_place_score(self.cells)
+        gain = math.sqrt(score / (POSITION_DIM / 2) * math.sqrt(width))
         for layer in (self.position_q, self.position_k):
             nn.init.normal_(layer.weight, std=0.02)
             with torch.no_grad():

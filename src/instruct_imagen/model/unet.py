@@ -141,6 +141,9 @@ class InstructUNet(ModelMixin, ConfigMixin):
     def _install_processors(self, plain: bool) -> None:
         """Context attention at each text attention, in the order of the U-Net's own listing."""
         self.sites: list[ContextAttnProcessor] = []
+        size = self.unet.config.sample_size or 0  # unknown is small: the plainest start
+        side = size if isinstance(size, int) else max(size)
+        cells = -(-side // 2 ** (len(self.unet.config.block_out_channels) - 1))
         processors: dict[str, Any] = {}
         modules = dict(self.unet.named_modules())
         for name, base in self.unet.attn_processors.items():
@@ -155,6 +158,7 @@ class InstructUNet(ModelMixin, ConfigMixin):
                 query_dim=attn.query_dim,
                 context_dim=self.context_dim,
                 heads=attn.heads,
+                cells=cells,
             )
             self.sites.append(site)
             processors[name] = site

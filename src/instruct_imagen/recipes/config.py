@@ -48,8 +48,8 @@ class TrainConfig:
         low_noise: Noise on an upscaler's input, drawn evenly up to this share of the noise levels,
             which the network is told (noise conditioning augmentation).
         draft: A saved base model (a folder, or ``starter``) that draws some of the pictures that an
-            upscaler learns to enlarge, on from the true ones with noise; empty for true ones alone.
-            See `training.drafts`.
+            upscaler learns to enlarge in its last stage, on from the true ones with noise; empty
+            for true ones alone. See `training.drafts`.
         draft_share: Of the examples.
         space_to_depth: See `InstructUNet`.
         channels: Width of each level of the U-Net.

@@ -140,13 +140,16 @@ class Backward:
         self.text_s += time.monotonic() - rendered
         return Prepared(batch=batch, encoded=encoded, rows=rows)
 
-    def add(self, module: nn.Module, prepared: Prepared, key: tuple[int, ...]) -> Part:
+    def add(
+        self, module: nn.Module, prepared: Prepared, key: tuple[int, ...], *, drafts: bool
+    ) -> Part:
         """Adds the gradient of a partial batch.
 
         Args:
             module: The same step, such that its gradients are means over all processes.
             prepared: The partial batch.
             key: Of the step's draws.
+            drafts: Whether a base model draws some of the small pictures, if one is named.
         """
         config, encoded, rows = self.config, prepared.encoded, prepared.rows
         draws = draw(
@@ -165,7 +168,7 @@ class Backward:
                 self.step_here.model, encoded, draws, lora=config.lora
             )
         with self._precision():
-            if self.drafts is not None:
+            if drafts and self.drafts is not None:
                 encoded = self.drafts(encoded, self._draft_draws(rows, key))
             losses = module(encoded, draws)
         # Processes take the mean of their gradients, partial batches add up.

@@ -26,8 +26,11 @@ from instruct_imagen.training.draws import Draws
 from instruct_imagen.training.step import Encoded
 
 STEPS, GUIDANCE = 4, 3.0
-LOWEST, HIGHEST = 0.2, 0.7
-"""Shares of the noise levels from which the model draws on."""
+LOWEST, HIGHEST = 0.2, 0.5
+"""Shares of the noise levels from which the model draws on.
+
+From more of it, the true picture could not be told any more from what is drawn, and an upscaler
+would learn to be vague."""
 
 
 class Drafts:

@@ -254,11 +254,12 @@ class Trainer:
             raise RuntimeError("the stage has no step left: begin_stage opens the current one")
         self._ahead = None
         key = (config.seed, self.stage, self.stage_step)
+        drafts = self.stage == len(config.stages) - 1
         parts: list[Part] = []
         for prepared in backward.parts(begun):
             last = len(parts) == config.accumulate - 1
             with nullcontext() if last else self.processes.gradients_later(self.module):
-                parts.append(backward.add(self.module, prepared, key))
+                parts.append(backward.add(self.module, prepared, key, drafts=drafts))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
         # Before the norm is read: an accelerator computes while the next step is begun.
         self._ahead = self._begin(self.stage_step + 1)
