@@ -18,6 +18,7 @@ from instruct_imagen.images import (
     ImageError,
     check_image,
     load_image,
+    reduced_lines,
     save_png,
     signed_to_uint8,
     to_pil,
@@ -476,3 +477,17 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_draft(tmp_path, monkeypat
 def test_save_png_names_what_png_cannot_hold(tmp_path):
     assert "CMYK" in error_of(lambda: save_png(tmp_path / "a.png", Image.new("CMYK", (2, 2))))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("size", [(256, 256), (250, 100), (31, 31)])
+def test_reduced_lines_do_not_fade(dark, size):
+    ground, line = (255, 0) if dark else (0, 255)
+    pixels = np.full((size[1], size[0], 3), ground, np.uint8)
+    pixels[:, size[0] // 2] = line
+    found = reduced_lines(Image.fromarray(pixels), 32, dark=dark)
+    factor = max(1, max(size) // 32)
+    assert found.size == (-(-size[0] // factor), -(-size[1] // factor))
+    shown = np.asarray(found)
+    assert (shown == line).all(axis=(0, 2)).sum() == 1
+    assert (shown == ground).all(axis=(0, 2)).sum() == found.width - 1

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from instruct_imagen.cascade import Cascade
-from instruct_imagen.data.example import EDGE_KINDS, Example, Picture
+from instruct_imagen.data.example import Example
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.sources import WorldUnavailable
@@ -85,21 +84,10 @@ def draw_references(example: Example, atlas: Atlas) -> list[np.ndarray]:
     for reference in example.references:
         cut = edit and reference.role in ("source", "mask")
         side = max(EDITED_SIZE) if cut else REFERENCE_SIZE
-        pixels = render_pictures([_visible(reference.picture)], atlas, side)[0]
+        pixels = render_pictures([reference.picture], atlas, side)[0]
         pixels = pixels.permute(1, 2, 0).numpy()
         if cut:
             left, top = ((side - length) // 2 for length in EDITED_SIZE)
             pixels = pixels[top : top + EDITED_SIZE[1], left : left + EDITED_SIZE[0]]
         found.append(pixels)
     return found
-
-
-def _visible(picture: Picture) -> Picture:
-    """A map of edges with lines that a model of 32 pixels sees as in its training.
-
-    Lines that are not dilated have one pixel at every size, and would fade where a large picture is
-    reduced; dilated by one more they have one pixel of 32.
-    """
-    if picture.kind not in EDGE_KINDS:
-        return picture
-    return replace(picture, dilation=picture.dilation + 1)

@@ -19,14 +19,21 @@ from PIL import Image
 from torch import Tensor
 
 from instruct_imagen.diffusion.guidance import guidance_weights, guided
-from instruct_imagen.images import to_pil, to_tensor
-from instruct_imagen.instruction import Instruction, reference_prompt, without_markers
+from instruct_imagen.images import load_image, reduced_lines, to_pil, to_tensor
+from instruct_imagen.instruction import (
+    Instruction,
+    Reference,
+    reference_prompt,
+    without_markers,
+)
 from instruct_imagen.model.context_attention import ContextStates
 from instruct_imagen.model.super_resolution import SuperResolutionUNet
 from instruct_imagen.model.text import TextEncoder, TextStates
 from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
 
 WEIGHTS = Path(__file__).parent / "weights"
+
+_LINES = {"edge": False, "sketch": True}  # roles of line drawings: whether their lines are dark
 
 
 def local_model(name: str | Path) -> Path | None:
@@ -265,7 +272,7 @@ class InstructImagenPipeline(DiffusionPipeline):
         places: list[tuple[int, int, int]] = []
         for index, instruction in enumerate(instructions):
             for slot, reference in enumerate(instruction.references):
-                images.append(reference.image)
+                images.append(self._shown(reference))
                 prompts.append(reference_prompt(reference) if self.instruction else "")
                 places.append((index, slot, reference.marker if self.instruction else 0))
         device, dtype = self._execution_device, self.unet.dtype
@@ -284,6 +291,13 @@ class InstructImagenPipeline(DiffusionPipeline):
             batch_size=len(instructions),
             slots=max((slot + 1 for _, slot, _ in places), default=0),
         )
+
+    def _shown(self, reference: Reference) -> Any:
+        """What of a reference is fitted to the network's size."""
+        if reference.role not in _LINES:
+            return reference.image
+        image = load_image(reference.image)
+        return reduced_lines(image, self.size, dark=_LINES[reference.role])
 
     def _payload(self, instruction: Instruction) -> str:
         """The text that the network sees."""
