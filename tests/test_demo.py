@@ -23,6 +23,7 @@ from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.sources import WorldUnavailable
 from instruct_imagen.demo_sheet import draw_sheet
 from instruct_imagen.diffusion.objective import sampling_scheduler
+from instruct_imagen.images import reduced_lines, to_square
 from tests import tiny
 
 TITLES = {
@@ -120,7 +121,8 @@ def test_a_small_model_sees_lines_as_in_its_training(kind):
     )
     (large,) = demo.draw_references(example, atlas)
     assert large.shape == (demo.REFERENCE_SIZE,) * 2 + (3,)
-    seen = np.asarray(Image.fromarray(large).resize((32, 32), Image.Resampling.LANCZOS))
+    image = Image.fromarray(large)
+    seen = np.asarray(to_square(image if kind == "sketch" else reduced_lines(image, 32), 32))
     trained = render_pictures([picture], atlas, 32)[0].permute(1, 2, 0).numpy()
     paper = 255 if kind == "sketch" else 0
     ink = [np.abs(one.astype(int) - paper).mean() for one in (seen, trained)]

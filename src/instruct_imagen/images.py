@@ -262,16 +262,15 @@ def to_square(
     return canvas
 
 
-def reduced_lines(image: Image.Image, size: int, *, dark: bool) -> Image.Image:
-    """A line drawing, smaller by a whole factor, none of whose lines has faded.
+def reduced_lines(image: Image.Image, size: int) -> Image.Image:
+    """A map of light lines on dark, smaller by a whole factor, none of whose lines has faded.
 
     Antialiasing would mix a line of one pixel with all that is around it. Here each pixel takes the
-    most line-like of those it stands for, as when the world's own maps of `size` are made.
+    lightest of those it stands for, as when the world's own maps of `size` are made.
 
     Args:
         image: RGB.
         size: What it will be fitted into, pixels; one less than twice as large comes back as it is.
-        dark: Lines are dark on light; else light on dark.
     """
     factor = max(image.size) // size
     if factor < 2:
@@ -281,7 +280,7 @@ def reduced_lines(image: Image.Image, size: int, *, dark: bool) -> Image.Image:
     more = ((0, -height % factor), (0, -width % factor), (0, 0))
     pixels = np.pad(pixels, more, mode="edge")
     blocks = pixels.reshape(pixels.shape[0] // factor, factor, -1, factor, 3)
-    return Image.fromarray(blocks.min(axis=(1, 3)) if dark else blocks.max(axis=(1, 3)))
+    return Image.fromarray(blocks.max(axis=(1, 3)))
 
 
 def to_tensor(

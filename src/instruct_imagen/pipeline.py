@@ -33,8 +33,6 @@ from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
 
 WEIGHTS = Path(__file__).parent / "weights"
 
-_LINES = {"edge": False, "sketch": True}  # roles of line drawings: whether their lines are dark
-
 
 def local_model(name: str | Path) -> Path | None:
     """The folder of a saved pipeline: one that the user names, or else a packaged one."""
@@ -294,10 +292,9 @@ class InstructImagenPipeline(DiffusionPipeline):
 
     def _shown(self, reference: Reference) -> Any:
         """What of a reference is fitted to the network's size."""
-        if reference.role not in _LINES:
+        if reference.role != "edge":
             return reference.image
-        image = load_image(reference.image)
-        return reduced_lines(image, self.size, dark=_LINES[reference.role])
+        return reduced_lines(load_image(reference.image), self.size)
 
     def _payload(self, instruction: Instruction) -> str:
         """The text that the network sees."""
