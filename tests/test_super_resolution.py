@@ -5,6 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
 
 from instruct_imagen import (
     InstructImagenPipeline,
@@ -13,10 +21,12 @@ from instruct_imagen import (
     SuperResolutionPipeline,
     TextEncoder,
 )
+from instruct_imagen.cli.generate import MAX_UPSCALER_STEPS
 from instruct_imagen.diffusion.objective import sampling_scheduler
 from instruct_imagen.images import to_tensor
 from instruct_imagen.model.super_resolution import SuperResolutionUNet, enlarged
 from instruct_imagen.pipeline import ModelError
+from instruct_imagen.super_resolution import MOST_STEPS
 from tests import tiny
 
 
@@ -92,15 +102,29 @@ def test_a_reference_is_encoded_once_whatever_the_steps_and_the_guidance(
     assert encoded == [1]
 
 
+SCHEDULERS = (
+    DPMSolverMultistepScheduler, DDIMScheduler, DDPMScheduler, UniPCMultistepScheduler,
+    EulerDiscreteScheduler, HeunDiscreteScheduler,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("steps", [1, 2, 20])
-def test_a_silent_network_gives_the_enlarged_picture(encoder, steps):
+def test_a_silent_network_gives_the_enlarged_picture(encoder, scheduler, steps):
     pipeline = made(encoder)
+    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
     torch.nn.init.zeros_(pipeline.unet.unet.conv_out.weight)
     torch.nn.init.zeros_(pipeline.unet.unet.conv_out.bias)
-    options = {"output_type": "pt", "noise_level": 0.0, "num_inference_steps": steps}
+    seen = []
+    pipeline.unet.register_forward_pre_hook(
+        lambda _, given: seen.append(int(given[1].flatten()[0]))
+    )
+    options = {"output_type": "pt", "noise_level": 0.5, "num_inference_steps": steps}
     result = pipeline(INSTRUCTIONS[0], picture(2), generator=seeded(1), **options).images
-    # The least noise that an upscaler's input can have is a thousandth.
-    torch.testing.assert_close(result, enlarged(to_tensor([picture(2)], 4), 16), rtol=0, atol=0.05)
+    expected = enlarged(to_tensor([picture(2)], 4), 16)
+    # A sampler that adds noise ends with a trace of it.
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-4)
+    assert 450 < seen[0] < MOST_STEPS == MAX_UPSCALER_STEPS
 
 
 def test_one_that_was_trained_on_text_alone_never_sees_references(encoder, tmp_path):
@@ -172,3 +196,5 @@ def test_wrong_input_names_the_cure(encoder):
             pipeline(INSTRUCTIONS[0], picture(1), noise_level=level)
     with pytest.raises(ValueError, match="num_inference_steps must be at least 1"):
         pipeline(INSTRUCTIONS[0], picture(1), num_inference_steps=0)
+    with pytest.raises(ValueError, match="num_inference_steps must be at most 750"):
+        pipeline(INSTRUCTIONS[0], picture(1), num_inference_steps=751)

@@ -11,7 +11,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from instruct_imagen.editing import MOST_SEAM, SEAM, THRESHOLD, Edit, finished, read_edit
+from instruct_imagen.editing import (
+    MOST_SEAM,
+    SEAM,
+    THRESHOLD,
+    UPSCALER_STEPS,
+    Edit,
+    finished,
+    read_edit,
+)
 from instruct_imagen.instruction import Instruction, Reference
 from instruct_imagen.pipeline import (
     UPSCALER,
@@ -24,9 +32,6 @@ from instruct_imagen.pipeline import (
     saved_pipeline,
 )
 from instruct_imagen.super_resolution import SuperResolutionPipeline
-
-UPSCALER_STEPS = 8
-"""Sampling steps of an upscaler, unless others are asked for."""
 
 
 class Cascade:
@@ -116,7 +121,8 @@ class Cascade:
             num_inference_steps: Of the base model.
             guidance_scale: Of the base model; 1 is none.
             guidance: See `InstructImagenPipeline`.
-            generator: One for all, or one for each; both stages draw from it.
+            generator: One for all, or one for each; both stages draw from it. With one for all,
+                an edit without a mask changes what all of its batch begin with.
             upscaler_steps: Sampling steps of the upscaler.
             upscaler_guidance: Its guidance weight; 1 is none.
             noise_level: See `SuperResolutionPipeline`.
@@ -127,7 +133,8 @@ class Cascade:
             seam: Of edits: share of the frame's side over which old and new mix, inside the mask.
             compositing: False gives edits as the models draw them, a square of all that the
                 references show: what compositing is worth is measured against that.
-            callback_on_step_end: See `InstructImagenPipeline`; called by both stages.
+            callback_on_step_end: See `InstructImagenPipeline`; called by both stages, but not
+                while a source is drawn as it is.
 
         Raises:
             InstructionError: An instruction that a model cannot follow.

@@ -21,7 +21,7 @@ _FONT = 17
 _LINE = 22
 _LETTERS = 29  # of a cell's width
 _STEP = 3  # of 255, between colours: nobody sees it, and the file is a quarter smaller
-_REMARKS = {"masked removal": "the starter has not learnt it"}
+_REMARKS = {"masked removal": "the shipped starter has not learnt it"}
 
 
 def draw_sheet(cases: Sequence[Case]) -> Image.Image:

@@ -26,6 +26,9 @@ THRESHOLD = 0.16
 """Smallest difference that counts as a change, as a share of the range of a channel: of those tried
 the largest that takes next to nothing from right answers (docs/editing.md)."""
 
+UPSCALER_STEPS = 8
+"""Sampling steps of an upscaler, unless others are asked for."""
+
 _SURROUNDINGS = 2.0  # side of the frame around a mask, in sides of what the mask shows
 _SEEN = 32  # cells a side on which pictures are compared: what is finer is the drawing's softness
 _SPECK = 3  # cells, joined: fewer are no change

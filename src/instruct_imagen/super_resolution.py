@@ -18,6 +18,7 @@ from instruct_imagen.diffusion.objective import (
     training_scheduler,
     v_of_clean,
 )
+from instruct_imagen.editing import UPSCALER_STEPS
 from instruct_imagen.images import to_pil, to_tensor
 from instruct_imagen.instruction import Instruction
 from instruct_imagen.model.super_resolution import LowResolution, SuperResolutionUNet
@@ -34,6 +35,9 @@ from instruct_imagen.pipeline import (
     as_instructions,
     without_references,
 )
+
+MOST_STEPS = int(RESIDUAL_NOISE * TIMESTEPS)
+"""Of sampling."""
 
 
 class SuperResolutionPipeline(InstructImagenPipeline):
@@ -90,7 +94,7 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         instruction: Instruction | Sequence[Instruction],
         images: Any,
         *,
-        num_inference_steps: int = 8,
+        num_inference_steps: int = UPSCALER_STEPS,
         guidance_scale: float = 1.0,
         guidance: str = "constant",
         noise_level: float | None = None,
@@ -104,7 +108,7 @@ class SuperResolutionPipeline(InstructImagenPipeline):
             instruction: One, or several that are computed as one batch.
             images: As many, each anything that `images.load_image` reads; brought to `low_size`.
                 Also what the base pipeline returns, as PIL images or a tensor.
-            num_inference_steps: Sampling steps.
+            num_inference_steps: Sampling steps, at most `MOST_STEPS`.
             guidance_scale: Weight of classifier-free guidance; 1 is none.
             guidance: See `InstructImagenPipeline`.
             noise_level: Share of the noise levels that is put on the small image, from 0 to what
@@ -125,6 +129,11 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         if len(small) != len(instructions):
             raise ValueError(
                 f"{len(small)} images for {len(instructions)} instructions: give one each"
+            )
+        if self.unet.residual and num_inference_steps > MOST_STEPS:
+            raise ValueError(
+                f"num_inference_steps must be at most {MOST_STEPS}, the noise levels that this "
+                f"upscaler was trained with, not {num_inference_steps}"
             )
         highest = float(self.unet.low_noise)
         level = min(0.1, highest) if noise_level is None else noise_level
@@ -169,16 +178,17 @@ class SuperResolutionPipeline(InstructImagenPipeline):
     def _start(
         self, num_inference_steps: int, noise: Tensor, network_inputs: NetworkInputs
     ) -> tuple[Tensor, Tensor]:
-        """Begins with the small picture, enlarged, under the most noise of training."""
+        """Begins with the small picture, enlarged, at the first step that training knows."""
         if not self.unet.residual:
             return super()._start(num_inference_steps, noise, network_inputs)
         device = self._execution_device
-        every = math.ceil(num_inference_steps / RESIDUAL_NOISE)
-        left_out = every - num_inference_steps
-        self.scheduler.set_timesteps(every, device=device)
+        self.scheduler.set_timesteps(math.ceil(num_inference_steps / RESIDUAL_NOISE), device=device)
+        known = self.scheduler.timesteps < RESIDUAL_NOISE * TIMESTEPS
+        order = self.scheduler.order  # so many entries belong together
+        first = -(-int(known.int().argmax()) // order) * order
         if hasattr(self.scheduler, "set_begin_index"):
-            self.scheduler.set_begin_index(left_out * self.scheduler.order)
-        steps = self.scheduler.timesteps[left_out * self.scheduler.order :]
+            self.scheduler.set_begin_index(first)
+        steps = self.scheduler.timesteps[first:]
         low: LowResolution = network_inputs(1)["low"]
         begun = self.scheduler.add_noise(low.picture.to(noise.dtype), noise, steps[:1])
         return steps, begun

@@ -85,6 +85,21 @@ def test_a_run_learns_from_them_and_goes_on_the_same(tmp_path):
     assert ends["true"].keys() == ends["some"].keys()  # the base model is no part of it
 
 
+def test_they_come_in_the_last_stage_alone(tmp_path):
+    ends = {}
+    for draft in ("", "starter"):
+        config = small(tmp_path / f"run{draft}", *((f"draft={draft}",) if draft else ()), images=8)
+        (last,) = config.stages
+        first = replace(last, name="see")
+        trainer = Trainer(replace(config, stages=(first, last)))
+        trainer.sheet = lambda: None
+        trainer.begin_stage()
+        while trainer.stage_step * config.batch_size < first.images:
+            trainer.step()
+        ends[draft] = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+    assert all(torch.equal(value, ends["starter"][key]) for key, value in ends[""].items())
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

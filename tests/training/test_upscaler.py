@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -114,7 +115,18 @@ def test_the_network_sees_the_true_picture_small_noised_and_enlarged():
     small = alpha * images[..., :4, :4] + sigma * draws.low.noise
     expected = interpolate(small, size=(16, 16), mode="bicubic", align_corners=False)
     torch.testing.assert_close(seen[0].images, expected)
+    torch.testing.assert_close(seen[0].picture, images)  # what is added to has no noise
     assert torch.equal(seen[0].levels, levels)
+
+
+def test_an_upscaler_is_trained_under_noise_that_decides_something(tmp_path):
+    for settings, highest in ((("low_size=8",), 750), ((), 1000)):
+        trainer = Trainer(tiny(tmp_path / f"run{highest}", *settings))
+        seen = trainer.record.losses = Mock(wraps=trainer.record.losses)
+        trainer.sheet = lambda: None
+        trainer.run()
+        levels = [step for call in seen.call_args_list for step in call.args[1].tolist()]
+        assert highest - 200 < max(levels) < highest
 
 
 def test_exported_base_models_are_still_read_as_such(tmp_path):

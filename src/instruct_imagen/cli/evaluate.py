@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from instruct_imagen.cli.arguments import check_folder, positive, share
 from instruct_imagen.cli.errors import UsageError
-from instruct_imagen.cli.generate import UPSCALER_STEPS
 from instruct_imagen.cli.models import NONE
-from instruct_imagen.editing import MOST_SEAM, SEAM, THRESHOLD
+from instruct_imagen.editing import MOST_SEAM, SEAM, THRESHOLD, UPSCALER_STEPS
 
 if TYPE_CHECKING:
     from instruct_imagen.evaluation.runner import Job, Progress
@@ -215,9 +214,9 @@ def _check_names(
 
 
 def _check_edits(chosen: argparse.Namespace) -> None:
-    """Raises for what is without effect, or not possible, of upscaler and edits."""
-    named = [chosen.upscaler or NONE, *(NONE for one in chosen.models if "upscaler=" not in one)]
-    if chosen.upscaler_steps is not None and set(named) == {NONE}:
+    """Raises for what is without effect, or not possible, whatever the models and suites are."""
+    bare = (chosen.upscaler or NONE) == NONE and not any("upscaler=" in m for m in chosen.models)
+    if chosen.upscaler_steps is not None and bare:
         raise UsageError("--upscaler-steps needs an upscaler: name one with --upscaler")
     if (chosen.seam or 0) > MOST_SEAM:
         raise UsageError(f"--seam must be at most {MOST_SEAM:g}, not {chosen.seam:g}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from instruct_imagen.cli.arguments import check_file, is_number, positive, seed, share
 from instruct_imagen.cli.errors import UsageError
 from instruct_imagen.cli.models import add_models, load_cascade
-from instruct_imagen.editing import MOST_SEAM, SEAM, THRESHOLD
+from instruct_imagen.editing import MOST_SEAM, SEAM, THRESHOLD, UPSCALER_STEPS
 from instruct_imagen.instruction import (
     ROLES,
     Instruction,
@@ -24,7 +24,8 @@ MAX_STEPS = 1000
 MAX_COUNT = 1000
 BATCH = 16
 """Images that are drawn at once."""
-UPSCALER_STEPS = 8
+MAX_UPSCALER_STEPS = 750
+"""As many as the noise levels that an upscaler is trained with."""
 
 # As training has them (data/tasks/templates/masked_edit.txt, instruction_edit.txt).
 _EDITED = {"source": "source image", "mask": "mask"}
@@ -126,6 +127,10 @@ def run(chosen: argparse.Namespace) -> None:
         )
     if chosen.steps > MAX_STEPS:
         raise UsageError(f"--steps must be at most {MAX_STEPS}, not {chosen.steps}")
+    if (chosen.upscaler_steps or 0) > MAX_UPSCALER_STEPS:
+        raise UsageError(
+            f"--upscaler-steps must be at most {MAX_UPSCALER_STEPS}, not {chosen.upscaler_steps}"
+        )
     if chosen.count > MAX_COUNT:
         raise UsageError(f"--count must be at most {MAX_COUNT}, not {chosen.count}")
     for number in range(chosen.count):

@@ -115,11 +115,11 @@ RESIDUAL_NOISE = 0.75
 """Share of the noise levels, from the lowest, that an upscaler is trained with.
 
 At its end noise is 2.4 times the picture, twelve times what the small one lacks, which cannot be
-seen in it: sampling begins there, with the small picture, enlarged, under such noise."""
+seen in it: sampling begins at the first of its steps below, with the small picture, enlarged."""
 
 LEAST_NOISE = 0.1
 """Noise, in pictures, below which an upscaler's errors weigh no more; the last of eight steps
-begins at 0.14."""
+begins at 0.155."""
 
 
 def clean_of_residual(output: Tensor, picture: Tensor) -> Tensor:
@@ -178,7 +178,8 @@ def clean_loss(scheduler: SchedulerMixin, clean: Tensor, images: Tensor, steps: 
 
 def _factors(scheduler: SchedulerMixin, steps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """Shares of picture and noise at some levels, to be multiplied with pictures."""
-    kept = scheduler.alphas_cumprod.to(like.device)[steps.reshape(-1, 1, 1, 1)].float()
+    levels = steps.reshape(-1, 1, 1, 1).long()  # some schedulers have floats
+    kept = scheduler.alphas_cumprod.to(like.device)[levels].float()
     return kept.sqrt(), (1 - kept).sqrt()
 
 

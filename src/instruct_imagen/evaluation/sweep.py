@@ -64,5 +64,8 @@ def as_drawn(spec: str) -> str:
 
     What references do to a drawing would else be measured on the pixels of the source.
     """
-    own = spec.partition(":")[0] == PIPELINE
-    return with_settings(spec, {"compositing": "off"}) if own else spec
+    name, _, rest = spec.partition(":")
+    if name != PIPELINE:
+        return spec
+    kept = [one for one in rest.split(",") if one.partition("=")[0] not in ("threshold", "seam")]
+    return with_settings(f"{name}:{','.join(kept)}", {"compositing": "off"})

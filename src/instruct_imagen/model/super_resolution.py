@@ -27,9 +27,7 @@ class LowResolution:
     """What is to be enlarged, as the network sees it.
 
     Attributes:
-        images: (B, C, S, S) floating point, noised and then enlarged to the size of the output:
-            noise of the large picture's own pixels could not be taken away again by a network that
-            folds them (`diffusion.objective.clean_of_residual`).
+        images: (B, C, S, S) floating point, noised and then enlarged to the size of the output.
         levels: (B,) int64, how much noise they have, in the scheduler's steps; 0 for next to none.
         picture: (B, C, S, S) enlarged without noise: what the network's answer is added to.
     """

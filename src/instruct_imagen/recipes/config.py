@@ -26,12 +26,12 @@ class Stage:
 
     Attributes:
         name: ``pretrain``, ``retrieval`` (stage 1 of [Hu24]), ``layouts`` and ``subjects``
-            (warm-ups of ours), ``instruct`` (stage 2) or ``upscale`` (of an upscaler).
+            (warm-ups of ours), ``instruct`` (stage 2), ``see`` or ``upscale`` (of an upscaler).
         images: How many training images it lasts.
         ratios: Weight of each task; see `data.mixture`.
     """
 
-    name: Literal["pretrain", "retrieval", "layouts", "subjects", "instruct", "upscale"]
+    name: Literal["pretrain", "retrieval", "layouts", "subjects", "instruct", "see", "upscale"]
     images: int
     ratios: Mapping[str, float]
 
@@ -96,7 +96,8 @@ class TrainConfig:
             straight line. Most of what a high rate has learnt shows only then (docs/log.md).
         gradient_clip: Largest norm of the gradient.
         ema_decay: Of the averaged weights, after their own warm-up.
-        timestep_shift: See `diffusion.objective.draw_timesteps`.
+        timestep_shift: See `diffusion.objective.draw_timesteps`; of an upscaler, among the levels
+            below `RESIDUAL_NOISE`.
         drop_both: Share of samples without text and context.
         drop_context: Share of samples without context.
         precision: ``fp32``, or ``bf16`` for autocast.
@@ -141,7 +142,7 @@ class TrainConfig:
     low_size: int = 0
     low_noise: float = 0.4
     draft: str = ""
-    draft_share: float = 0.3
+    draft_share: float = 0.2
     space_to_depth: int
     channels: tuple[int, ...]
     layers: int

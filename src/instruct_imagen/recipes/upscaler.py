@@ -64,7 +64,6 @@ def upscaler() -> TrainConfig:
         learning_rate=2e-3,
         batch_size=8,  # 256 pixels are worth as much as 64 small pictures; steps are dear
         draft="starter",
-        draft_share=0.2,
         checkpoint_every=2_000,
         sheet_every=8_000,
         out="out/upscaler",

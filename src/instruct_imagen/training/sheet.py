@@ -15,6 +15,7 @@ from instruct_imagen.data.tasks.my_subject import MySubject
 from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.data.world.scenes import scene_rng
+from instruct_imagen.editing import UPSCALER_STEPS
 from instruct_imagen.evaluation.cases import (
     CASE_SEED,
     Rows,
@@ -92,7 +93,7 @@ def draw_sheet(
     true = [example.target for example in flat]
     targets, small = _pixels(sheet, true, size), None
     if isinstance(pipeline, SuperResolutionPipeline):
-        steps = 8 if steps is None else steps
+        steps = UPSCALER_STEPS if steps is None else steps
         small = _pixels(sheet, true, pipeline.low_size)
     steps = 20 if steps is None else steps
     normal = [

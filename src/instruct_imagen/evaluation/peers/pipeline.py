@@ -12,12 +12,13 @@ from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 from transformers.utils import logging as transformers_logging
 
-from instruct_imagen.cascade import UPSCALER_STEPS, Cascade
-from instruct_imagen.editing import MOST_SEAM, SEAM, THRESHOLD
+from instruct_imagen.cascade import Cascade
+from instruct_imagen.editing import MOST_SEAM, SEAM, THRESHOLD, UPSCALER_STEPS
 from instruct_imagen.evaluation.case import EvaluationError
 from instruct_imagen.evaluation.peers.options import count, fingerprint_of, number
 from instruct_imagen.instruction import Instruction, UnmentionedReferenceWarning
 from instruct_imagen.pipeline import UPSCALER, saved_pipeline
+from instruct_imagen.super_resolution import MOST_STEPS
 
 BATCH = 8
 """Larger ones are no faster on CPU (docs/evaluation.md), and a kill costs the running batch."""
@@ -120,7 +121,7 @@ class SavedPipeline:
                     f"upscaler_steps={steps} needs an upscaler: name one, upscaler=FOLDER"
                 )
             return {}
-        found = count("upscaler_steps", steps or str(UPSCALER_STEPS), most=1000)
+        found = count("upscaler_steps", steps or str(UPSCALER_STEPS), most=MOST_STEPS)
         self._options["upscaler_steps"] = found
         return {"upscaler_steps": found}
 

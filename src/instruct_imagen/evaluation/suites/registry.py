@@ -16,7 +16,7 @@ def suite_names() -> tuple[str, ...]:
 
 
 def names_of_all() -> tuple[str, ...]:
-    """The suites that `ALL` stands for: not those of few concepts."""
+    """The suites that `ALL` stands for: not those of few concepts or of edits alone."""
     return tuple(SUITES)
 
 
