@@ -61,6 +61,14 @@ def upscaled(
     return [np.asarray(image) for image in output.images]
 
 
+def lent(
+    pipeline: SuperResolutionPipeline, cases: Sequence[Case], small: Sequence[Image.Image]
+) -> list[np.ndarray]:
+    """By bicubic resampling, with what references lend and nothing that was learnt."""
+    found = pipeline.lent([case.instruction for case in cases], list(small))
+    return [np.asarray(image) for image in found]
+
+
 def batches(
     cases: Sequence[Case], small: Sequence[Image.Image], enlarge: Enlarge
 ) -> list[np.ndarray]:
@@ -82,7 +90,7 @@ def opened(folder: Path) -> tuple[SuperResolutionPipeline, SuperResolutionPipeli
 
 
 def arms_of(name: str | Path, steps: Sequence[int]) -> tuple[list[Arm], int, int]:
-    """All ways to enlarge: an upscaler with references, without, and by plain resampling.
+    """All ways to enlarge: an upscaler with references, without, and resampling without a network.
 
     Args:
         name: A saved upscaler; one that was trained on text alone has no arm with references.
@@ -103,6 +111,8 @@ def arms_of(name: str | Path, steps: Sequence[int]) -> tuple[list[Arm], int, int
         for kind, pipeline in (("references", seeing), ("no references", blind))
         if trained or pipeline is blind
     ]
+    if trained:
+        arms.append(Arm(name="lent details alone", enlarge=partial(lent, seeing)))
     filters = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
     arms += [
         Arm(name=one.name.lower(), enlarge=partial(plain, one, seeing.size)) for one in filters

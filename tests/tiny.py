@@ -69,7 +69,7 @@ def if_upscaler(text_dim: int = 24) -> UNet2DConditionModel:
 def own_upscaler(text_dim: int = TEXT_DIM) -> SuperResolutionUNet:
     """Ours, from scratch: 4 → 16 px folded to 8×8, attention at 4×4."""
     torch.manual_seed(0)
-    config = {**_own_config(text_dim, 16), "in_channels": 24, "class_embed_type": "timestep"}
+    config = {**_own_config(text_dim, 16), "in_channels": 36, "class_embed_type": "timestep"}
     return SuperResolutionUNet(
         config, space_to_depth=2, max_markers=4, low_size=4, low_noise=0.5, residual=True
     ).eval()

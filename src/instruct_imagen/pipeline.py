@@ -218,11 +218,12 @@ class InstructImagenPipeline(DiffusionPipeline):
         output_type: str,
         callback_on_step_end: StepCallback | None,
         reencode_each_step: bool = False,
-        network_inputs: NetworkInputs = lambda copies: {},
+        prepared: Callable[[ReferenceBatch], NetworkInputs] = lambda references: lambda copies: {},
     ) -> InstructImagenOutput:
         """See `__call__`.
 
-        `network_inputs` gives what the network takes besides, for so many copies of the batch.
+        `prepared` makes what gives the inputs that the network takes besides, for so many copies of
+        the batch.
         """
         if output_type not in ("pil", "np", "pt"):
             raise ValueError(f"output_type must be pil, np or pt, not '{output_type}'")
@@ -239,6 +240,7 @@ class InstructImagenPipeline(DiffusionPipeline):
                 )
 
         references = self._references(instructions)
+        network_inputs = prepared(references)
         denoise, refresh = self._denoiser(
             instructions, references, any(w != 1 for w in weights), network_inputs
         )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
+from PIL.Image import Image
 from torch import Tensor
 
 from instruct_imagen.diffusion.objective import (
@@ -23,6 +24,7 @@ from instruct_imagen.images import to_pil, to_tensor
 from instruct_imagen.instruction import Instruction
 from instruct_imagen.model.super_resolution import LowResolution, SuperResolutionUNet
 from instruct_imagen.model.text import TextEncoder
+from instruct_imagen.model.texture_transfer import transferred
 from instruct_imagen.model.unet import ReferenceBatch
 from instruct_imagen.pipeline import (
     BASE,
@@ -70,7 +72,8 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         DiffusionPipeline.__init__(self)  # its components are other ones than the base model's
         if not isinstance(unet, SuperResolutionUNet):
             raise ModelError(f"this network is no upscaler: use {BASE}")
-        given, expected = unet.unet.config.out_channels, unet.unet.config.in_channels // 2
+        shown = 3 if unet.residual else 2
+        given, expected = unet.unet.config.out_channels, unet.unet.config.in_channels // shown
         if given != expected:
             raise ModelError(
                 f"this network gives {given} channels where {expected} are expected (a learned "
@@ -86,7 +89,7 @@ class SuperResolutionPipeline(InstructImagenPipeline):
 
     @property
     def _channels(self) -> int:
-        return super()._channels // 2
+        return super()._channels // (3 if self.unet.residual else 2)
 
     @torch.no_grad()
     def __call__(
@@ -109,7 +112,8 @@ class SuperResolutionPipeline(InstructImagenPipeline):
             images: As many, each anything that `images.load_image` reads; brought to `low_size`.
                 Also what the base pipeline returns, as PIL images or a tensor.
             num_inference_steps: Sampling steps, at most `MOST_STEPS`.
-            guidance_scale: Weight of classifier-free guidance; 1 is none.
+            guidance_scale: Weight of classifier-free guidance; 1 is none. Its half without
+                references keeps the details that they lend.
             guidance: See `InstructImagenPipeline`.
             noise_level: Share of the noise levels that is put on the small image, from 0 to what
                 the network was trained with: more of it trusts the image less. None for 0.1, or
@@ -124,12 +128,7 @@ class SuperResolutionPipeline(InstructImagenPipeline):
             ValueError: Numbers of instructions, images and generators that differ, or a value out
                 of its range.
         """
-        instructions = as_instructions(instruction)
-        small = _listed(images)
-        if len(small) != len(instructions):
-            raise ValueError(
-                f"{len(small)} images for {len(instructions)} instructions: give one each"
-            )
+        instructions, small = _paired(instruction, images)
         if self.unet.residual and num_inference_steps > MOST_STEPS:
             raise ValueError(
                 f"num_inference_steps must be at most {MOST_STEPS}, the noise levels that this "
@@ -143,7 +142,11 @@ class SuperResolutionPipeline(InstructImagenPipeline):
                 f"not {noise_level}"
             )
         generators = as_generators(generator, len(instructions))
-        low = self._low(small, level, generators)
+
+        def prepared(references: ReferenceBatch) -> NetworkInputs:
+            low = self._low(small, level, generators, references)
+            return lambda copies: {"low": low.copies(copies)}
+
         return self._generate(
             instructions,
             num_inference_steps=num_inference_steps,
@@ -152,13 +155,44 @@ class SuperResolutionPipeline(InstructImagenPipeline):
             generators=generators,
             output_type=output_type,
             callback_on_step_end=callback_on_step_end,
-            network_inputs=lambda copies: {"low": low.copies(copies)},
+            prepared=prepared,
         )
 
+    @torch.no_grad()
+    def lent(self, instruction: Instruction | Sequence[Instruction], images: Any) -> list[Image]:
+        """What the network starts from: the small images enlarged, with what references lend them.
+
+        Args:
+            instruction: As in `__call__`.
+            images: As in `__call__`.
+
+        Returns:
+            PIL images, without any noise; plainly bicubic from a network that is lent nothing.
+
+        Raises:
+            ImageError: An image that cannot be read.
+            ValueError: Numbers of instructions and images that differ.
+        """
+        instructions, listed = _paired(instruction, images)
+        small = to_tensor(listed, self.low_size).to(self._execution_device)
+        details = self._details(small, self._references(instructions))
+        none = torch.zeros(len(listed), dtype=torch.int64, device=small.device)
+        return to_pil(LowResolution.of(small, small, none, details).picture)
+
+    def _details(self, small: Tensor, references: ReferenceBatch) -> Tensor:
+        """What references lend to small images, where the network has a place for it."""
+        if self.unet.residual:
+            return transferred(small, references, self.size)
+        return small.new_zeros(len(small), small.shape[1], self.size, self.size)
+
     def _low(
-        self, images: list[Any], noise_level: float, generators: list[torch.Generator] | None
+        self,
+        images: list[Any],
+        noise_level: float,
+        generators: list[torch.Generator] | None,
+        references: ReferenceBatch,
     ) -> LowResolution:
-        """The small images, noised and enlarged as in training."""
+        """The small images, noised and enlarged as in training, and what references lend them."""
         device = self._execution_device
         small = to_tensor(images, self.low_size).to(device)
         rows = [
@@ -173,7 +207,7 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         step = min(int(noise_level * TIMESTEPS), TIMESTEPS - 1)
         steps = torch.full((len(images),), step, device=device)
         noised = training_scheduler().add_noise(small, torch.cat(rows), steps)
-        return LowResolution.of(small, noised, steps, self.size)
+        return LowResolution.of(small, noised, steps, self._details(small, references))
 
     def _start(
         self, num_inference_steps: int, noise: Tensor, network_inputs: NetworkInputs
@@ -204,6 +238,20 @@ class SuperResolutionPipeline(InstructImagenPipeline):
     def _references(self, instructions: Sequence[Instruction]) -> ReferenceBatch:
         found = super()._references(instructions)
         return found if self.config.references else without_references(found)
+
+
+def _paired(
+    instruction: Instruction | Sequence[Instruction], images: Any
+) -> tuple[list[Instruction], list[Any]]:
+    """Instructions and as many small images.
+
+    Raises:
+        ValueError: Their numbers differ.
+    """
+    instructions, small = as_instructions(instruction), _listed(images)
+    if len(small) != len(instructions):
+        raise ValueError(f"{len(small)} images for {len(instructions)} instructions: give one each")
+    return instructions, small
 
 
 def _listed(images: Any) -> list[Any]:

@@ -10,6 +10,7 @@ import torch
 from instruct_imagen import InstructImagenPipeline
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.model.super_resolution import shrunk
+from instruct_imagen.model.texture_transfer import transferred
 from instruct_imagen.recipes import RecipeError, Stage
 from instruct_imagen.training.drafts import Drafts
 from instruct_imagen.training.draws import draw
@@ -83,6 +84,23 @@ def test_a_run_learns_from_them_and_goes_on_the_same(tmp_path):
     assert not torch.equal(ends["true"][weight], ends["some"][weight])
     assert not torch.equal(ends["all"][weight], ends["some"][weight])
     assert ends["true"].keys() == ends["some"].keys()  # the base model is no part of it
+
+
+def test_references_are_matched_with_them(tmp_path, monkeypatch):
+    given = []
+
+    def spied(small, references, size):
+        given.append(small)
+        return transferred(small, references, size)
+
+    monkeypatch.setattr("instruct_imagen.training.step.transferred", spied)
+    for name, settings in (("true", ()), ("drafts", ("draft=starter", "draft_share=1"))):
+        trainer = Trainer(small(tmp_path / name, *settings))
+        trainer.sheet = lambda: None
+        trainer.run()
+    true, drafts = given
+    assert true.shape == drafts.shape == (4, 3, 32, 32)
+    assert (true - drafts).flatten(1).abs().mean(dim=1).min() > 1e-3
 
 
 def test_they_come_in_the_last_stage_alone(tmp_path):

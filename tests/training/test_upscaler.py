@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 from instruct_imagen import InstructImagenPipeline, Instruction, SuperResolutionPipeline
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.evaluation.cases import fixed_examples
+from instruct_imagen.model.super_resolution import enlarged, shrunk
 from instruct_imagen.pipeline import ModelError, saved_pipeline
 from instruct_imagen.recipes import Stage
 from instruct_imagen.training.draws import draw
@@ -117,6 +118,40 @@ def test_the_network_sees_the_true_picture_small_noised_and_enlarged():
     torch.testing.assert_close(seen[0].images, expected)
     torch.testing.assert_close(seen[0].picture, images)  # what is added to has no noise
     assert torch.equal(seen[0].levels, levels)
+
+
+@pytest.mark.parametrize("settings", [(), ("drop_context=1",)])
+def test_references_lend_details_to_what_is_enlarged_in_training(tmp_path, monkeypatch, settings):
+    stages = (Stage(name="upscale", images=8, ratios={"reproduce": 1.0}),)
+    config = tiny(tmp_path / "run", "low_size=8", "drop_both=0", "drop_context=0", *settings)
+    trainer = Trainer(replace(config, stages=stages))
+    trainer.sheet = lambda: None
+    seen = []
+    forward = TrainingStep.forward
+
+    def spied(step, encoded, draws):
+        if encoded.images.device.type != "meta":  # work is counted without values
+            seen.append((encoded, step._low(encoded, encoded.images, one_each(draws))))
+        return forward(step, encoded, draws)
+
+    def one_each(draws):
+        count = config.batch_size // config.noises
+        low = replace(
+            draws.low, noise=draws.low.noise[:count], timesteps=draws.low.timesteps[:count]
+        )
+        return replace(draws, low=low)
+
+    monkeypatch.setattr(TrainingStep, "forward", spied)
+    trainer.run()
+    assert seen
+    for encoded, low in seen:
+        plain = enlarged(shrunk(encoded.images, 8), 16)
+        if settings:
+            assert not low.details.any()
+            assert torch.equal(low.picture, plain)
+        else:
+            torch.testing.assert_close(low.picture, encoded.images, rtol=0, atol=1e-3)
+            assert torch.equal(low.picture, (plain + low.details).clamp(-1, 1))
 
 
 def test_an_upscaler_is_trained_under_noise_that_decides_something(tmp_path):

@@ -2,7 +2,8 @@
 
 The paper's super-resolution is conditioned on text alone ([Hu24] A.2.1, Table 5), which is its
 stated weakness (§5.3, Figure 7). Here it attends to the references too, at its own resolution and
-through the same context attention as the base model; without references it is the paper's.
+through the same context attention as the base model, and is given what they can lend to the very
+picture (`texture_transfer`); without references it is the paper's.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ class LowResolution:
     Attributes:
         images: (B, C, S, S) floating point, noised and then enlarged to the size of the output.
         levels: (B,) int64, how much noise they have, in the scheduler's steps; 0 for next to none.
-        picture: (B, C, S, S) enlarged without noise: what the network's answer is added to.
+        details: (B, C, S, S) that the references lend, see `texture_transfer`; 0 for none.
+        picture: (B, C, S, S) enlarged without noise, with these details: what the network's answer
+            is added to.
     """
 
     images: Tensor
     levels: Tensor
+    details: Tensor
     picture: Tensor
 
     def copies(self, times: int) -> LowResolution:
@@ -41,23 +45,26 @@ class LowResolution:
         return LowResolution(
             images=self.images.repeat(times, 1, 1, 1),
             levels=self.levels.repeat(times),
+            details=self.details.repeat(times, 1, 1, 1),
             picture=self.picture.repeat(times, 1, 1, 1),
         )
 
     @classmethod
-    def of(cls, small: Tensor, noised: Tensor, levels: Tensor, size: int) -> LowResolution:
+    def of(cls, small: Tensor, noised: Tensor, levels: Tensor, details: Tensor) -> LowResolution:
         """What the network sees of small pictures, in training as in sampling.
 
         Args:
             small: (B, C, low, low) in [-1, 1].
             noised: The same with noise on them.
             levels: (B,) int64, how much.
-            size: S of the output.
+            details: (B, C, S, S) float32, from `transferred`.
         """
+        size = details.shape[-1]
         return cls(
             images=enlarged(noised, size, noised=True),
             levels=levels,
-            picture=enlarged(small, size),
+            details=details,
+            picture=(enlarged(small, size) + details).clamp(-1, 1),
         )
 
 
@@ -89,15 +96,16 @@ class SuperResolutionUNet(InstructUNet):
     (noise conditioning augmentation, Ho et al. 2022, §3), as in DeepFloyd IF's second stage.
 
     Args:
-        unet_config: Config of the wrapped `UNet2DConditionModel`: ``in_channels`` twice those of
-            the picture, ``class_embed_type`` "timestep".
+        unet_config: Config of the wrapped `UNet2DConditionModel`: ``in_channels`` three times those
+            of the picture, twice if not `residual`; ``class_embed_type`` "timestep".
         space_to_depth: See `InstructUNet`.
         max_markers: See `InstructUNet`.
         plain_attention: See `InstructUNet`.
         low_size: Side of what it enlarges.
         low_noise: The highest share of the noise levels that it knows on what it enlarges.
-        residual: Its output is what the small picture lacks (see `diffusion.objective`);
-            False for v itself, or whatever an adapted backbone predicts.
+        residual: It sees the details that references lend, and its output is what the small picture
+            lacks beyond them (see `diffusion.objective`). False for an adapted backbone, which
+            has no place for them and predicts v, or whatever it does.
 
     Raises:
         ValueError: The U-Net has nowhere to put the noise level, or `low_size` does not fit it.
@@ -152,9 +160,10 @@ class SuperResolutionUNet(InstructUNet):
         Returns:
             (B, out_channels, S, S).
         """
-        both = torch.cat([sample, low.images.to(sample.dtype)], dim=1)
+        shown = [low.images, low.details] if self.residual else [low.images]
+        whole = torch.cat([sample, *(one.to(sample.dtype) for one in shown)], dim=1)
         return super().forward(
-            both, timestep, text, context, class_labels=low.levels, **unet_inputs
+            whole, timestep, text, context, class_labels=low.levels, **unet_inputs
         )
 
     def encode_context(
@@ -163,11 +172,12 @@ class SuperResolutionUNet(InstructUNet):
         """Encodes references at the output's resolution; see `InstructUNet.encode_context`.
 
         The encoder is used to a picture and its version of low resolution, so it gets both of the
-        reference, which must be square.
+        reference, which must be square; nothing lends it details.
         """
         images = low = references.images
         if len(images):
             low = enlarged(shrunk(images, self.low_size), images.shape[-1])
-        both = replace(references, images=torch.cat([images, low], dim=1))
+        shown = [images, low, torch.zeros_like(images)] if self.residual else [images, low]
+        whole = replace(references, images=torch.cat(shown, dim=1))
         levels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-        return super().encode_context(both, grid, class_labels=levels, **unet_inputs)
+        return super().encode_context(whole, grid, class_labels=levels, **unet_inputs)

@@ -10,28 +10,19 @@ from dataclasses import replace
 from instruct_imagen.recipes.config import Stage, TrainConfig
 from instruct_imagen.recipes.starter import starter
 
-# First what a reference shows most directly, at the same place: it teaches the context path
-# quickly, as `reproduce` does in the base model's stage 1.
-SEE = {
-    "reproduce": 0.50,
-    "subject_in_place": 0.20,
-    "subject": 0.20,
-    "text_to_image": 0.10,
-}
-
 # Tasks whose references show what the target shows weigh most: from them details can be taken.
 UPSCALE = {
-    "text_to_image": 0.05,
-    "reproduce": 0.15,
+    "text_to_image": 0.10,
+    "reproduce": 0.03,
     "retrieval": 0.05,
-    "subject": 0.20,
-    "subject_in_place": 0.15,
-    "styled": 0.05,
-    "style_transfer": 0.10,
-    "edge_to_image": 0.02,
-    "mask_to_image": 0.02,
-    "depth_to_image": 0.02,
-    "face": 0.09,
+    "subject": 0.27,
+    "subject_in_place": 0.10,
+    "styled": 0.07,
+    "style_transfer": 0.08,
+    "edge_to_image": 0.03,
+    "mask_to_image": 0.03,
+    "depth_to_image": 0.03,
+    "face": 0.11,
     "instruction_edit": 0.03,
     "masked_edit": 0.04,
     "reference_edit": 0.03,
@@ -49,8 +40,8 @@ def upscaler() -> TrainConfig:
         starter(),
         name="upscaler",
         stages=(
-            Stage(name="see", images=12_000, ratios=SEE),
-            Stage(name="upscale", images=48_000, ratios=UPSCALE),
+            Stage(name="see", images=10_000, ratios=UPSCALE),
+            Stage(name="upscale", images=32_000, ratios=UPSCALE),
         ),
         size=256,
         low_size=32,
@@ -59,11 +50,12 @@ def upscaler() -> TrainConfig:
         channels=(64, 96, 192),
         attention_levels=1,
         decay_after=0,
-        cooldown=30_000,
+        cooldown=24_000,
         timestep_shift=1.0,
         learning_rate=2e-3,
         batch_size=8,  # 256 pixels are worth as much as 64 small pictures; steps are dear
         draft="starter",
+        draft_share=0.3,
         checkpoint_every=2_000,
         sheet_every=8_000,
         out="out/upscaler",

@@ -18,7 +18,13 @@ from instruct_imagen.training.drafts import Drafts
 from instruct_imagen.training.draws import Draws, draw
 from instruct_imagen.training.packed_world import World
 from instruct_imagen.training.processes import Processes
-from instruct_imagen.training.step import Encoded, TrainingStep, encode_batch, step_work
+from instruct_imagen.training.step import (
+    Encoded,
+    TrainingStep,
+    encode_batch,
+    step_work,
+    with_details,
+)
 
 _DRAFTS = 5  # of a step's draws
 
@@ -170,6 +176,8 @@ class Backward:
         with self._precision():
             if drafts and self.drafts is not None:
                 encoded = self.drafts(encoded, self._draft_draws(rows, key))
+            if self.step_here.residual:
+                encoded = with_details(encoded, config.low_size)
             losses = module(encoded, draws)
         # Processes take the mean of their gradients, partial batches add up.
         (losses.sum() * (self.processes.count / config.batch_size)).backward()

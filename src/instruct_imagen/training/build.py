@@ -57,7 +57,7 @@ def _unet_config(config: TrainConfig) -> dict[str, Any]:
     pixels = 3 * config.space_to_depth**2
     shared = {
         "sample_size": config.size // config.space_to_depth,
-        "in_channels": 2 * pixels if config.low_size else pixels,
+        "in_channels": 3 * pixels if config.low_size else pixels,
         "out_channels": pixels,
         "block_out_channels": config.channels,
         "layers_per_block": config.level_layers or config.layers,

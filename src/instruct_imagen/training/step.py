@@ -24,6 +24,7 @@ from instruct_imagen.model.super_resolution import (
     shrunk,
 )
 from instruct_imagen.model.text import TextEncoder, TextStates
+from instruct_imagen.model.texture_transfer import transferred
 from instruct_imagen.model.unet import InstructUNet, ReferenceBatch
 from instruct_imagen.training.adapters import add_adapters
 from instruct_imagen.training.draws import Draws
@@ -40,12 +41,14 @@ class Encoded:
         references: The packed references.
         small: (B, 3, low, low) float32 in [-1, 1], what an upscaler enlarges; None for the images
             themselves, shrunk.
+        details: (B, 3, H, W) float32, what the references lend to it; None for nothing.
     """
 
     images: Tensor
     text: TextStates
     references: ReferenceBatch
     small: Tensor | None = None
+    details: Tensor | None = None
 
 
 def encode_batch(
@@ -129,12 +132,25 @@ class TrainingStep(nn.Module):
         if not isinstance(self.model, SuperResolutionUNet):
             return None
         assert draws.low is not None  # drawn for every upscaler
-        if encoded.small is None:
-            small = shrunk(images, self.model.low_size)
-        else:
-            small = encoded.small.repeat_interleave(len(images) // len(encoded.small), dim=0)
+        noises = len(images) // len(encoded.images)
+        small = small_pictures(encoded, self.model.low_size).repeat_interleave(noises, dim=0)
+        details = torch.zeros_like(images)
+        if encoded.details is not None:
+            details = encoded.details.repeat_interleave(noises, dim=0)
         noised = add_noise(self.scheduler, small, draws.low.noise, draws.low.timesteps)
-        return LowResolution.of(small, noised.sample, noised.timesteps, images.shape[-1])
+        return LowResolution.of(small, noised.sample, noised.timesteps, details)
+
+
+def small_pictures(encoded: Encoded, low_size: int) -> Tensor:
+    """What an upscaler enlarges: (B, 3, low, low) float32."""
+    return shrunk(encoded.images, low_size) if encoded.small is None else encoded.small
+
+
+def with_details(encoded: Encoded, low_size: int) -> Encoded:
+    """The batch with what its references lend to its small pictures (`texture_transfer`)."""
+    small = small_pictures(encoded, low_size)
+    lent = transferred(small, encoded.references, encoded.images.shape[-1])
+    return replace(encoded, details=lent)
 
 
 def step_work(model: InstructUNet, encoded: Encoded, draws: Draws, *, lora: int = 0) -> float:
