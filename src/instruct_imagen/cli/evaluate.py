@@ -229,21 +229,37 @@ def _check_edits(chosen: argparse.Namespace) -> None:
             raise UsageError(f"--diagnose looks at what models draw: leave --{name} out")
 
 
-def _spec(chosen: argparse.Namespace, model: str) -> str:
-    """A model with the options of the command line."""
-    from instruct_imagen.evaluation.peers.registry import peer_spec
-
+def _options(chosen: argparse.Namespace) -> dict[str, str]:
+    """Settings of the command line for saved pipelines."""
     names = ("steps", "guidance", "guidance_kind", "batch", "upscaler", "upscaler_steps",
              "threshold", "seam")  # fmt: skip
     given = {name: getattr(chosen, name) for name in names}
     given["compositing"] = "off" if chosen.no_compositing else None
     if given["upscaler"] == NONE:
         given["upscaler"] = None  # a model of that name is what it is without the option
-    options = {
+    return {
         name: f"{value:g}" if isinstance(value, float) else str(value)
         for name, value in given.items()
         if value is not None
     }
+
+
+def _spec(chosen: argparse.Namespace, model: str) -> str:
+    """A model with the options of the command line, where it is a saved pipeline.
+
+    Raises:
+        UsageError: There are some, and no model takes any.
+    """
+    from instruct_imagen.evaluation.peers.registry import peer_spec
+
+    options = _options(chosen)
+    if options and all(peer_spec(one, options) == peer_spec(one) for one in chosen.models):
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+        words = words.replace("--compositing", "--no-compositing")
+        raise UsageError(
+            f"{words} changes nothing: it is of saved pipelines, and {', '.join(chosen.models)} "
+            "is none, or sets it"
+        )
     return peer_spec(model, options)
 
 
