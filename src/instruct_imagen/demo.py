@@ -29,7 +29,6 @@ def run_demo(
     folder: Path,
     *,
     steps: int = 25,
-    images: int = 1,
     report: Callable[[str], None] = lambda line: None,
 ) -> tuple[Path, str]:
     """Draws the demo.
@@ -39,7 +38,6 @@ def run_demo(
         folder: For each task ``<task>.png`` and ``<task>/instruction.json`` with its references;
             and ``sheet.png``.
         steps: Sampling steps of the base model.
-        images: How many images an instruction.
         report: Is told of each picture that is there.
 
     Returns:
@@ -61,9 +59,9 @@ def run_demo(
         instruction.to_json(folder / name / "instruction.json")
         instruction = Instruction.from_json(folder / name / "instruction.json")
         results = cascade(
-            [instruction] * images,
+            instruction,
             num_inference_steps=steps,
-            generator=[torch.Generator().manual_seed(seed) for seed in range(images)],
+            generator=torch.Generator().manual_seed(0),
         ).images
         save_png(folder / f"{name}.png", results[0])
         rows.append((title, instruction, results))
