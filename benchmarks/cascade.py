@@ -31,7 +31,7 @@ import torch
 from cascade_costs import timed
 from cascade_instruction import instruction
 
-from instruct_imagen import Cascade, InstructImagenPipeline
+from instruct_imagen import Cascade, InstructImagenPipeline, SuperResolutionPipeline
 from instruct_imagen.model.unet import ReferenceBatch
 from instruct_imagen.training.card import code_commit, machine_name
 from instruct_imagen.training.speed import work
@@ -41,6 +41,9 @@ GOAL_S, GOAL_MIB = 3.0, 2048.0
 
 STAGES = ("base", "upscaler", "together")
 
+PARTS = ("texts", "lending", "references", "denoising")
+"""What is timed in a call: ``lending`` is what references lend to the small picture."""
+
 
 @dataclass(kw_only=True)
 class Watch:
@@ -49,7 +52,7 @@ class Watch:
     Attributes:
         encoded: Reference pictures that were encoded, each time counted.
         forwards: Calls of the network.
-        seconds: Processor time by part: ``texts``, ``references`` and ``denoising``.
+        seconds: Processor time by part, see `PARTS`.
         replay: A call of each part with the inputs that it had.
     """
 
@@ -84,10 +87,15 @@ def watched(pipeline: InstructImagenPipeline) -> Iterator[Watch]:
     unet.encode_context = measured("references", encode)
     unet.forward = measured("denoising", forward)
     texts.forward = measured("texts", read)
+    lends = isinstance(pipeline, SuperResolutionPipeline)
+    if lends:
+        pipeline._details = measured("lending", pipeline._details)
     try:
         yield seen
     finally:
         del unet.encode_context, unet.forward, texts.forward
+        if lends:
+            del pipeline._details
 
 
 def turn(cascade: Cascade, count: int, steps: int, upscaler_steps: int) -> dict[str, Any]:
@@ -131,8 +139,7 @@ def parts(rows: list[dict[str, Any]], stage: str) -> dict[str, Any]:
     """Where the processor time of a stage goes, and the work of its network."""
     watches: list[Watch] = [row[f"{stage} watch"] for row in rows]
     last = watches[-1]
-    named = ("texts", "references", "denoising")
-    seconds = {part: [one.seconds[part] for one in watches] for part in named}
+    seconds = {part: [one.seconds[part] for one in watches] for part in PARTS}
     whole = [row[stage]["processor"] for row in rows]
     seconds["other"] = list(np.array(whole) - np.sum(list(seconds.values()), axis=0))
     return {
@@ -148,10 +155,10 @@ def parts(rows: list[dict[str, Any]], stage: str) -> dict[str, Any]:
 
 def show_parts(found: dict[int, dict[str, dict[str, Any]]]) -> None:
     """A row for each stage and number of references."""
-    named = ("texts", "references", "denoising", "other")
+    named = (*PARTS, "other")
     print(
         f"\n| | pictures encoded | forwards | {' | '.join(f'{one} s' for one in named)} | "
-        f"references GFLOP | denoising GFLOP |\n|{'---|' * 9}"
+        f"references GFLOP | denoising GFLOP |\n|{'---|' * 10}"
     )
     for count, stages in found.items():
         for stage, row in stages.items():

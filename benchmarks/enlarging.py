@@ -146,8 +146,8 @@ def by_group(cases: Sequence[Case], values: Sequence[float]) -> list[list[float]
 def pairs_of(arms: Sequence[str]) -> list[tuple[str, str]]:
     """Which arms are compared.
 
-    With references and without, at as many steps; the first to each filter; each number of steps to
-    the one before.
+    With references and without, at as many steps; the first to each way without a network; each
+    number of steps to the one before.
     """
     found = [
         (one, f"no {one}") for one in arms if one.startswith("references") and f"no {one}" in arms

@@ -1,8 +1,9 @@
-"""What an upscaler makes of small pictures: with references, without, and by plain resampling.
+"""What an upscaler makes of small pictures: with references, without, and without a network.
 
 Cases of a frozen suite, whose concepts and people no training has shown where the suite says so.
-The true small pictures are enlarged, and what a base model draws. Either way large pictures are
-compared with the true ones: PSNR, SSIM, and the distance of features (1 - cosine of
+The true small pictures are enlarged, and what a base model draws; `lent details alone` is the
+bicubic picture with what references lend, which the network starts from. Either way large pictures
+are compared with the true ones: PSNR, SSIM, and the distance of features (1 - cosine of
 EfficientNet-Lite0's at 224 pixels); and the truth judge judges them, at 64 pixels as it does all.
 `identity` and `apart` are of those cases alone whose references show a subject or a face: what the
 judge says of these conditions, and how far the picture is from the very drawing, in colours of 255.

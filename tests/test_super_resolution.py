@@ -128,6 +128,28 @@ def test_a_reference_lends_what_the_small_picture_lacks(encoder):
         pipeline.lent(given, small)
 
 
+def test_guidance_compares_with_a_half_that_is_lent_nothing(encoder):
+    pipeline = made(encoder)
+    seen = []
+    pipeline.unet.register_forward_pre_hook(
+        lambda _, given, named: seen.append(named["low"]), with_kwargs=True
+    )
+    one = Instruction("Draw [ref#1] again.", (Reference(1, picture(1, 16), "content image"),))
+    pipeline(one, picture(2), num_inference_steps=1, guidance_scale=2.0)
+    (low,) = seen
+    assert low.details[0].any()
+    assert not low.details[1].any()
+    assert torch.equal(low.picture[1], enlarged(to_tensor([picture(2)], 4), 16)[0])
+    assert torch.equal(low.images[0], low.images[1])
+
+
+def test_an_upscaler_without_a_place_for_details_is_refused(encoder):
+    network = tiny.own_upscaler()
+    network.unet.register_to_config(in_channels=24)
+    with pytest.raises(ModelError, match=r"takes 24 channels where 36 .* train anew"):
+        SuperResolutionPipeline(network, encoder, sampling_scheduler())
+
+
 SCHEDULERS = (
     DPMSolverMultistepScheduler, DDIMScheduler, DDPMScheduler, UniPCMultistepScheduler,
     EulerDiscreteScheduler, HeunDiscreteScheduler,

@@ -73,11 +73,16 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         if not isinstance(unet, SuperResolutionUNet):
             raise ModelError(f"this network is no upscaler: use {BASE}")
         shown = 3 if unet.residual else 2
-        given, expected = unet.unet.config.out_channels, unet.unet.config.in_channels // shown
-        if given != expected:
+        given, taken = unet.unet.config.out_channels, unet.unet.config.in_channels
+        if unet.residual and taken != shown * given:
             raise ModelError(
-                f"this network gives {given} channels where {expected} are expected (a learned "
-                "variance is not sampled here): use one without"
+                f"this network takes {taken} channels where {shown * given} are expected: it was "
+                "saved by an earlier version, without a place for what references lend; train anew"
+            )
+        if taken != shown * given:
+            raise ModelError(
+                f"this network gives {given} channels where {taken // shown} are expected (a "
+                "learned variance is not sampled here): use one without"
             )
         self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler)
         self.register_to_config(instruction=instruction, references=references)
@@ -112,8 +117,7 @@ class SuperResolutionPipeline(InstructImagenPipeline):
             images: As many, each anything that `images.load_image` reads; brought to `low_size`.
                 Also what the base pipeline returns, as PIL images or a tensor.
             num_inference_steps: Sampling steps, at most `MOST_STEPS`.
-            guidance_scale: Weight of classifier-free guidance; 1 is none. Its half without
-                references keeps the details that they lend.
+            guidance_scale: Weight of classifier-free guidance; 1 is none.
             guidance: See `InstructImagenPipeline`.
             noise_level: Share of the noise levels that is put on the small image, from 0 to what
                 the network was trained with: more of it trusts the image less. None for 0.1, or
@@ -144,8 +148,9 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         generators = as_generators(generator, len(instructions))
 
         def prepared(references: ReferenceBatch) -> NetworkInputs:
-            low = self._low(small, level, generators, references)
-            return lambda copies: {"low": low.copies(copies)}
+            low, without = self._low(small, level, generators, references)
+            # Guidance compares with the half that has no references, which lend it nothing either.
+            return lambda copies: {"low": low if copies == 1 else low.concatenated(without)}
 
         return self._generate(
             instructions,
@@ -191,8 +196,8 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         noise_level: float,
         generators: list[torch.Generator] | None,
         references: ReferenceBatch,
-    ) -> LowResolution:
-        """The small images, noised and enlarged as in training, and what references lend them."""
+    ) -> tuple[LowResolution, LowResolution]:
+        """The small images, noised and enlarged as in training, with references and without."""
         device = self._execution_device
         small = to_tensor(images, self.low_size).to(device)
         rows = [
@@ -207,12 +212,14 @@ class SuperResolutionPipeline(InstructImagenPipeline):
         step = min(int(noise_level * TIMESTEPS), TIMESTEPS - 1)
         steps = torch.full((len(images),), step, device=device)
         noised = training_scheduler().add_noise(small, torch.cat(rows), steps)
-        return LowResolution.of(small, noised, steps, self._details(small, references))
+        details = self._details(small, references)
+        with_details = LowResolution.of(small, noised, steps, details)
+        return with_details, LowResolution.of(small, noised, steps, torch.zeros_like(details))
 
     def _start(
         self, num_inference_steps: int, noise: Tensor, network_inputs: NetworkInputs
     ) -> tuple[Tensor, Tensor]:
-        """Begins with the small picture, enlarged, at the first step that training knows."""
+        """Begins with what the network adds to, at the first step that training knows."""
         if not self.unet.residual:
             return super()._start(num_inference_steps, noise, network_inputs)
         device = self._execution_device

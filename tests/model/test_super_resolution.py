@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -58,7 +60,8 @@ def test_it_sees_the_small_picture_its_noise_level_and_the_references():
     usual = output(low(1))
     assert usual.shape == (1, 3, 16, 16)
     assert torch.equal(usual, output(low(1)))
-    others = (output(low(1, seed=8)), output(low(1, level=400)), output(low(1), 3))
+    lent = replace(low(1), details=torch.randn(1, 3, 16, 16))
+    others = (output(low(1, seed=8)), output(low(1, level=400)), output(low(1), 3), output(lent))
     for changed in (*others, output(low(1), None)):
         assert (changed - usual).abs().max() > 1e-4
 
@@ -74,11 +77,13 @@ def test_gradients_reach_the_encoder_through_the_references():
     assert given.images.grad.abs().max() > 0
 
 
-def test_copies_repeat_the_whole_batch():
-    small = low(2)
-    twice = small.copies(2)
-    assert torch.equal(twice.images, torch.cat([small.images, small.images]))
-    assert twice.levels.tolist() == [50] * 4
+def test_one_batch_follows_the_other():
+    small, other = low(2), low(1, seed=8, level=3)
+    both = small.concatenated(other)
+    assert torch.equal(both.images, torch.cat([small.images, other.images]))
+    assert torch.equal(both.picture, torch.cat([small.picture, other.picture]))
+    assert len(both.details) == 3
+    assert both.levels.tolist() == [50, 50, 3]
 
 
 def test_shrinking_averages_and_enlarging_keeps_what_is_flat():
@@ -111,4 +116,6 @@ def test_a_saved_upscaler_is_the_same(tmp_path):
     sample, text = torch.randn(1, 3, 16, 16), tiny.texts(1, 384)
     with torch.no_grad():
         outputs = [one(sample, torch.tensor([5]), text, low=low(1)) for one in (model, found)]
-    torch.testing.assert_close(*outputs, rtol=0, atol=1e-5)
+    torch.testing.assert_close(*outputs, rtol=0, atol=1e-5)  # memory lies otherwise
+    weights = found.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())

@@ -11,7 +11,7 @@ from instruct_imagen import InstructImagenPipeline
 from instruct_imagen.data.mixture import PAPER_RATIOS
 from instruct_imagen.model.super_resolution import shrunk
 from instruct_imagen.model.texture_transfer import transferred
-from instruct_imagen.recipes import RecipeError, Stage
+from instruct_imagen.recipes import RecipeError, Stage, override, recipe
 from instruct_imagen.training.drafts import Drafts
 from instruct_imagen.training.draws import draw
 from instruct_imagen.training.loop import Trainer
@@ -101,6 +101,10 @@ def test_references_are_matched_with_them(tmp_path, monkeypatch):
     true, drafts = given
     assert true.shape == drafts.shape == (4, 3, 32, 32)
     assert (true - drafts).flatten(1).abs().mean(dim=1).min() > 1e-3
+
+
+def test_a_recipe_that_has_them_can_leave_them_out():
+    assert override(recipe("upscaler"), ["draft="]).draft == ""
 
 
 def test_they_come_in_the_last_stage_alone(tmp_path):

@@ -248,18 +248,18 @@ def _spec(chosen: argparse.Namespace, model: str) -> str:
     """A model with the options of the command line, where it is a saved pipeline.
 
     Raises:
-        UsageError: There are some, and no model takes any.
+        UsageError: There is one that no model takes.
     """
     from instruct_imagen.evaluation.peers.registry import peer_spec
 
     options = _options(chosen)
-    if options and all(peer_spec(one, options) == peer_spec(one) for one in chosen.models):
-        words = ", ".join(f"--{name.replace('_', '-')}" for name in options)
-        words = words.replace("--compositing", "--no-compositing")
-        raise UsageError(
-            f"{words} changes nothing: it is of saved pipelines, and {', '.join(chosen.models)} "
-            "is none, or sets it"
-        )
+    for name, value in options.items():
+        if all(peer_spec(one, {name: value}) == peer_spec(one) for one in chosen.models):
+            word = f"--{name.replace('_', '-')}".replace("--compositing", "--no-compositing")
+            raise UsageError(
+                f"{word} changes nothing: it is of saved pipelines, and "
+                f"{', '.join(chosen.models)} is none, or sets it"
+            )
     return peer_spec(model, options)
 
 

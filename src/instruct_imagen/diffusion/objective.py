@@ -105,7 +105,7 @@ def add_noise(scheduler: DDPMScheduler, images: Tensor, noise: Tensor, steps: Te
 
 
 RESIDUAL_STD = 0.2
-"""Standard deviation, in [-1, 1], of what an enlarged picture lacks.
+"""Standard deviation, in [-1, 1], of what an enlarged picture lacks where no reference lends to it.
 
 From an eighth of the side it is 0.15 over all pixels of 32 pictures of the world, and 0.28 over
 those where it is more than 0.02; from a quarter of the side 0.09 and 0.2."""
@@ -115,7 +115,8 @@ RESIDUAL_NOISE = 0.75
 """Share of the noise levels, from the lowest, that an upscaler is trained with.
 
 At its end noise is 2.4 times the picture, twelve times what the small one lacks, which cannot be
-seen in it: sampling begins at the first of its steps below, with the small picture, enlarged."""
+seen in it: sampling begins at the first of its steps below, with the small picture, enlarged, and
+what references lend it."""
 
 LEAST_NOISE = 0.1
 """Noise, in pictures, below which an upscaler's errors weigh no more; the last of eight steps
@@ -132,7 +133,7 @@ def clean_of_residual(output: Tensor, picture: Tensor) -> Tensor:
 
     Args:
         output: (B, C, H, W) of the network, of about unit variance.
-        picture: (B, C, H, W) the small pictures, enlarged.
+        picture: (B, C, H, W) the small pictures, enlarged, with what references lend.
 
     Returns:
         (B, C, H, W) float32.

@@ -40,13 +40,13 @@ class LowResolution:
     details: Tensor
     picture: Tensor
 
-    def copies(self, times: int) -> LowResolution:
-        """The whole batch `times` times, one after the other."""
+    def concatenated(self, other: LowResolution) -> LowResolution:
+        """The batch of this one followed by that of `other`."""
         return LowResolution(
-            images=self.images.repeat(times, 1, 1, 1),
-            levels=self.levels.repeat(times),
-            details=self.details.repeat(times, 1, 1, 1),
-            picture=self.picture.repeat(times, 1, 1, 1),
+            images=torch.cat([self.images, other.images]),
+            levels=torch.cat([self.levels, other.levels]),
+            details=torch.cat([self.details, other.details]),
+            picture=torch.cat([self.picture, other.picture]),
         )
 
     @classmethod

@@ -30,10 +30,12 @@ _RADIUS = 2  # of compared neighbourhoods, in pixels of the small picture
 UNLIKE = 0.1
 """Difference at which a match is trusted by 1/e: the squared distance of colours in [-1, 1]³.
 
-Of 0.005 to 0.4 the one that gave the best pictures without any network (docs/log.md)."""
+The best of several for true small pictures and for drafts of a base model, without any network
+(docs/log.md)."""
 
 OWN_PLACE = 0.003
-"""What a place may differ more than others and still be preferred, where it is the same place."""
+"""What a place may differ more than others and still be preferred, where it is the same place:
+a thirtieth of `UNLIKE`, so that it decides between near equals alone."""
 
 _AT_ONCE = 2**24  # compared pairs: 64 MiB
 
@@ -69,15 +71,15 @@ def transferred(small: Tensor, references: ReferenceBatch, size: int) -> Tensor:
     batch, channels, low, _ = small.shape
     details = small.new_zeros(batch, channels, size, size, dtype=torch.float32)
     with torch.autocast(small.device.type, enabled=False):
-        images = references.images.float()
-        lenders = [list(_lenders(image[None], low)) for image in images]
-        of_sample: list[list[_Lender]] = [[] for _ in range(batch)]
+        shown: list[list[int]] = [[] for _ in range(batch)]
         pairs = zip(references.sample.tolist(), references.reference.tolist(), strict=True)
         for sample, reference in pairs:
-            of_sample[sample] += lenders[reference]
-        for sample, seen in enumerate(of_sample):
-            if seen:
-                details[sample] = _lent(small[sample : sample + 1].float(), seen, size)
+            shown[sample].append(reference)
+        for sample, seen in enumerate(shown):  # one after the other: lenders are large
+            images = (references.images[one][None].float() for one in seen)
+            lenders = [lender for image in images for lender in _lenders(image, low)]
+            if lenders:
+                details[sample] = _lent(small[sample : sample + 1].float(), lenders, size)
     return details
 
 
@@ -121,14 +123,14 @@ def _lent(small: Tensor, lenders: list[_Lender], size: int) -> Tensor:
         least = torch.where(better, apart, least)
         found = torch.where(better, place, found)
         lender_of = torch.where(better, number, lender_of)
-    sample = lenders[0].windows
-    width = sample.shape[-1]
-    taken = sample.new_zeros(low * low, *sample.shape[2:])
-    for number, lender in enumerate(lenders):
-        rows = torch.nonzero(lender_of == number).flatten()
-        if len(rows):
-            side = len(lender.windows)
-            taken[rows] = lender.windows[found[rows] // side, found[rows] % side]
+    shape = lenders[0].windows.shape[2:]
+    width = shape[-1]
+    taken = small.new_zeros(low * low, *shape)
+    order = lender_of.argsort()
+    counts = lender_of.bincount(minlength=len(lenders)).tolist()  # an accelerator is asked once
+    for lender, rows in zip(lenders, order.split(counts), strict=True):
+        side = len(lender.windows)
+        taken[rows] = lender.windows[found[rows] // side, found[rows] % side]
     trust = torch.exp(-least.clamp(min=0) / UNLIKE)
     angles = torch.pi * (torch.arange(width, device=small.device) + 0.5) / width
     window = torch.outer(angles.sin(), angles.sin()).square()

@@ -142,7 +142,7 @@ class TrainConfig:
     low_size: int = 0
     low_noise: float = 0.4
     draft: str = ""
-    draft_share: float = 0.2
+    draft_share: float = 0.3
     space_to_depth: int
     channels: tuple[int, ...]
     layers: int

@@ -39,6 +39,7 @@ def upscaler() -> TrainConfig:
     return replace(
         starter(),
         name="upscaler",
+        # The same tasks twice: drafts come in the last stage only, once it can enlarge.
         stages=(
             Stage(name="see", images=10_000, ratios=UPSCALE),
             Stage(name="upscale", images=32_000, ratios=UPSCALE),
@@ -55,7 +56,6 @@ def upscaler() -> TrainConfig:
         learning_rate=2e-3,
         batch_size=8,  # 256 pixels are worth as much as 64 small pictures; steps are dear
         draft="starter",
-        draft_share=0.3,
         checkpoint_every=2_000,
         sheet_every=8_000,
         out="out/upscaler",

@@ -128,7 +128,7 @@ class TrainingStep(nn.Module):
         return isinstance(self.model, SuperResolutionUNet) and self.model.residual
 
     def _low(self, encoded: Encoded, images: Tensor, draws: Draws) -> LowResolution | None:
-        """What an upscaler sees of the true images besides: small, noised, and enlarged again."""
+        """What an upscaler sees of the true images besides, small, noised, enlarged and lent to."""
         if not isinstance(self.model, SuperResolutionUNet):
             return None
         assert draws.low is not None  # drawn for every upscaler
