@@ -25,6 +25,7 @@ from instruct_imagen import (
 from instruct_imagen.cli.generate import MAX_UPSCALER_STEPS
 from instruct_imagen.diffusion.objective import sampling_scheduler
 from instruct_imagen.images import to_pil, to_tensor
+from instruct_imagen.instruction import ROLES
 from instruct_imagen.model.super_resolution import SuperResolutionUNet, enlarged
 from instruct_imagen.pipeline import ModelError
 from instruct_imagen.super_resolution import MOST_STEPS
@@ -126,6 +127,19 @@ def test_a_reference_lends_what_the_small_picture_lacks(encoder):
     assert not seen[0][1].any()
     with pytest.raises(ValueError, match="1 images for 2 instructions: give one each"):
         pipeline.lent(given, small)
+
+
+@pytest.mark.parametrize("role", [*ROLES, None])
+def test_what_shows_a_layout_lends_nothing(encoder, role):
+    true = picture(1, 16)
+    small = Image.fromarray(true).resize((4, 4), Image.Resampling.BOX)
+    one = Instruction("Draw [ref#1].", (Reference(1, true, "image", role),))
+    found = np.asarray(made(encoder).lent(one, small)[0], float)
+    lends = np.abs(found - true).max() <= 1
+    assert lends == (role not in ("edge", "sketch", "depth", "mask"))
+    if not lends:
+        plain = to_pil(enlarged(to_tensor([small], 4), 16))[0]
+        assert np.array_equal(found, np.asarray(plain))
 
 
 def test_guidance_compares_with_a_half_that_is_lent_nothing(encoder):

@@ -42,6 +42,9 @@ from instruct_imagen.reference_image import (
 )
 
 Role = Literal["subject", "style", "edge", "sketch", "depth", "mask", "face", "content", "source"]
+
+LAYOUTS: frozenset[str] = frozenset({"edge", "sketch", "depth", "mask"})
+"""Roles of references that show where things are and not how they look."""
 """What a reference is used for."""
 
 ROLES: tuple[str, ...] = get_args(Role)

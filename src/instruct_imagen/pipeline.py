@@ -21,6 +21,7 @@ from torch import Tensor
 from instruct_imagen.diffusion.guidance import guidance_weights, guided
 from instruct_imagen.images import load_image, reduced_lines, to_pil, to_tensor
 from instruct_imagen.instruction import (
+    LAYOUTS,
     Instruction,
     Reference,
     reference_prompt,
@@ -269,18 +270,19 @@ class InstructImagenPipeline(DiffusionPipeline):
         """All references of the instructions, decoded, squared and packed."""
         images: list[Any] = []
         prompts: list[str] = []
-        places: list[tuple[int, int, int]] = []
+        places: list[tuple[int, int, int, int]] = []
         for index, instruction in enumerate(instructions):
             for slot, reference in enumerate(instruction.references):
                 images.append(self._shown(reference))
                 prompts.append(reference_prompt(reference) if self.instruction else "")
-                places.append((index, slot, reference.marker if self.instruction else 0))
+                marker = reference.marker if self.instruction else 0
+                places.append((index, slot, marker, reference.role not in LAYOUTS))
         device, dtype = self._execution_device, self.unet.dtype
         pixels = to_tensor(images, self.size).to(device, dtype)
         if self.vae is not None and images:
             encoded = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mode()
             pixels = (encoded * self.vae.config.scaling_factor).to(dtype)
-        packed = torch.tensor(places, dtype=torch.int64).reshape(-1, 3).to(device)
+        packed = torch.tensor(places, dtype=torch.int64).reshape(-1, 4).to(device)
         return ReferenceBatch(
             images=pixels,
             text=self._encode_text(prompts or [""]),
@@ -289,7 +291,8 @@ class InstructImagenPipeline(DiffusionPipeline):
             sample=packed[:, 0],
             slot=packed[:, 1],
             batch_size=len(instructions),
-            slots=max((slot + 1 for _, slot, _ in places), default=0),
+            slots=max((place[1] + 1 for place in places), default=0),
+            lends=packed[:, 3].bool(),
         )
 
     def _shown(self, reference: Reference) -> Any:

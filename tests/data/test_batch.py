@@ -60,6 +60,9 @@ def test_only_existing_references_are_packed_in_order(
         f"[ref#{reference.marker}] {reference.text}" for _, _, reference in packed
     )
     assert batch.slots == 3
+    layouts = ("edge", "sketch", "depth", "mask")
+    assert batch.lends.tolist() == [reference.role not in layouts for _, _, reference in packed]
+    assert set(batch.lends.tolist()) == {True, False}
     assert batch.tasks == TASKS * 2
     assert batch.texts == tuple(example.text for example in examples)
     assert all(packed.dtype == torch.int64 for packed in (batch.sample, batch.slot, batch.markers))

@@ -73,6 +73,15 @@ def test_each_sample_is_lent_by_its_own_references():
     torch.testing.assert_close(several, lent[:1], rtol=0, atol=1e-4)
 
 
+def test_what_does_not_lend_is_left_out():
+    pictures = [drawing(seed) for seed in (1, 2)]
+    small = shrunk(torch.stack(pictures), LOW)
+    given = batch([pictures[0], pictures[1]], [0, 1], 2)
+    lent = transferred(small, replace(given, lends=torch.tensor([False, True])), SIZE)
+    assert not lent[0].any()
+    assert torch.equal(lent[1], transferred(small, given, SIZE)[1])
+
+
 def test_pictures_are_compared_in_parts_without_a_difference(monkeypatch):
     true, shown = drawing(1), drawing(1).roll(5, dims=1)
     small = shrunk(true[None], LOW)

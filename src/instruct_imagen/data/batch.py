@@ -16,7 +16,7 @@ from instruct_imagen.data.world.atlas import Atlas
 from instruct_imagen.data.world.render import render_pictures
 from instruct_imagen.devices import indices, sent
 from instruct_imagen.images import ImageError
-from instruct_imagen.instruction import marker_prompt
+from instruct_imagen.instruction import LAYOUTS, marker_prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,7 @@ class Batch:
         sample: (P,) int64, which example the place belongs to.
         slot: (P,) int64, its number among the references of that example.
         slots: The largest number of references of an example.
+        lends: (P,) bool, see `ReferenceBatch`.
     """
 
     tasks: tuple[str, ...]
@@ -49,6 +50,7 @@ class Batch:
     sample: Tensor
     slot: Tensor
     slots: int
+    lends: Tensor
 
 
 def make_batch(
@@ -85,18 +87,18 @@ def make_batch(
     without_context = drop_context if drop_context is not None else [False] * count
     # To their number and marker.
     distinct: dict[tuple[Picture | Photograph | StoredImage, str], tuple[int, int]] = {}
-    places: list[tuple[int, int, int]] = []
+    places: list[tuple[int, int, int, int]] = []
     for index, example in enumerate(examples):
         if without_context[index]:
             continue
         for slot, reference in enumerate(example.references):
             content = (reference.picture, marker_prompt(reference.marker, reference.text))
             number, _ = distinct.setdefault(content, (len(distinct), reference.marker))
-            places.append((number, index, slot))
+            places.append((number, index, slot, reference.role not in LAYOUTS))
     pictures = [example.target for example in examples] + [picture for picture, _ in distinct]
     pixels = _pixels(pictures, atlas, size, device, photographs)
     markers = torch.tensor([marker for _, marker in distinct.values()], dtype=torch.int64)
-    packed = sent(torch.tensor(places, dtype=torch.int64).reshape(-1, 3), device)
+    packed = sent(torch.tensor(places, dtype=torch.int64).reshape(-1, 4), device)
     return Batch(
         tasks=tuple(example.task for example in examples),
         texts=tuple(
@@ -110,7 +112,8 @@ def make_batch(
         reference=packed[:, 0],
         sample=packed[:, 1],
         slot=packed[:, 2],
-        slots=max((slot + 1 for _, _, slot in places), default=0),
+        slots=max((place[2] + 1 for place in places), default=0),
+        lends=packed[:, 3].bool(),
     )
 
 

@@ -30,8 +30,8 @@ from instruct_imagen.evaluation.scene_changes import (
     swapped,
     without,
 )
+from instruct_imagen.instruction import LAYOUTS
 
-LAYOUTS = frozenset({"edge", "sketch", "mask", "depth"})
 _LINED = frozenset({"edge", "sketch", "depth"})
 """Layouts that show a place behind: another one has other lines, and another horizon."""
 

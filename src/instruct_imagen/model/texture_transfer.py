@@ -61,7 +61,7 @@ def transferred(small: Tensor, references: ReferenceBatch, size: int) -> Tensor:
 
     Args:
         small: (B, C, low, low) floating point in [-1, 1]; `size` is a multiple of low.
-        references: Of the B samples, (R, C, size, size).
+        references: Of the B samples, (R, C, size, size). Layouts lend nothing, see `lends` there.
         size: Side of the large pictures in pixels.
 
     Returns:
@@ -72,8 +72,10 @@ def transferred(small: Tensor, references: ReferenceBatch, size: int) -> Tensor:
     details = small.new_zeros(batch, channels, size, size, dtype=torch.float32)
     with torch.autocast(small.device.type, enabled=False):
         shown: list[list[int]] = [[] for _ in range(batch)]
-        pairs = zip(references.sample.tolist(), references.reference.tolist(), strict=True)
-        for sample, reference in pairs:
+        lends = references.lends
+        chosen = slice(None) if lends is None else lends
+        of_sample, of_reference = references.sample[chosen], references.reference[chosen]
+        for sample, reference in zip(of_sample.tolist(), of_reference.tolist(), strict=True):
             shown[sample].append(reference)
         for sample, seen in enumerate(shown):  # one after the other: lenders are large
             images = (references.images[one][None].float() for one in seen)

@@ -43,6 +43,8 @@ class ReferenceBatch:
         slot: (P,) int64, its number among the references of that sample, from 0.
         batch_size: B, number of instructions.
         slots: The largest number of references of a sample.
+        lends: (P,) bool, whether what stands at a place shows how things look, so that an upscaler
+            may take details from it (`texture_transfer`); None where all does.
     """
 
     images: Tensor
@@ -53,6 +55,7 @@ class ReferenceBatch:
     slot: Tensor
     batch_size: int
     slots: int
+    lends: Tensor | None = None
 
 
 class InstructUNet(ModelMixin, ConfigMixin):

@@ -72,6 +72,7 @@ def encode_batch(
             slot=batch.slot.to(device),
             batch_size=len(batch.texts),
             slots=batch.slots,
+            lends=batch.lends,
         ),
     )
 
