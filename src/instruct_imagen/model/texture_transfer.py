@@ -30,8 +30,8 @@ _RADIUS = 2  # of compared neighbourhoods, in pixels of the small picture
 UNLIKE = 0.1
 """Difference at which a match is trusted by 1/e: the squared distance of colours in [-1, 1]³.
 
-The best of several for true small pictures and for drafts of a base model, without any network
-(docs/log.md)."""
+The best of several for subjects in true small pictures, and for drafts of a base model, without any
+network (docs/log.md)."""
 
 OWN_PLACE = 0.003
 """What a place may differ more than others and still be preferred, where it is the same place:
