@@ -37,6 +37,13 @@ class SmallSuite:
     def cases(self, size: int) -> Sequence[Case]:
         return [case for group, each in self.groups.items() for case in _cases(group, each, size)]
 
+    def roles(self, groups: Sequence[str] = ()) -> frozenset[frozenset[str]]:
+        return frozenset(
+            frozenset(one.role for one in case.instruction.references if one.role)
+            for case in self.cases(32)
+            if not groups or case.group in groups
+        )
+
 
 @cache
 def _cases(group: str, each: int, size: int) -> tuple[Case, ...]:

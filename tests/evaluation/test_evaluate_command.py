@@ -181,6 +181,7 @@ def test_thresholds_are_swept(tmp_path):
     [
         (("starter", "--upscaler-steps", "2"), "--upscaler-steps needs an upscaler"),
         (("starter", "--upscaler", "none", "--upscaler-steps", "2"), "needs an upscaler"),
+        (("starter:upscaler=starter", "--upscaler-steps", "2"), "is a base model"),
         (("starter", "--upscaler", "starter"), "is a base model: name an upscaler"),
         (("starter", "--seam", "0.6"), "--seam must be at most 0.5, not 0.6"),
         (("starter", "--threshold", "3"), "--threshold: must be a number from 0 to 1"),
@@ -190,6 +191,8 @@ def test_thresholds_are_swept(tmp_path):
         (("copy_reference", "--no-compositing"), "--no-compositing changes nothing"),
         (("starter:threshold=0.1", "--threshold", "0.2"), "--threshold changes nothing"),
         (("starter:seam=0.1", "--seam", "0.2", "--steps", "5"), "--seam changes nothing"),
+        (("starter", "--seam", "0.1"), "--seam changes nothing: first has no edits"),
+        (("starter", "--no-compositing"), "--no-compositing changes nothing: first has no edits"),
         (("nobody",), "there is no model 'nobody'"),
         (("copy_reference:colour=red",), "no option 'colour=red'"),
         (("copy_reference", "copy_reference"), "two models would share"),

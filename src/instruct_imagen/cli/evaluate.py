@@ -123,6 +123,7 @@ def run(chosen: argparse.Namespace) -> None:
     specs = [_spec(chosen, model) for model in chosen.models]
     judges = [] if chosen.diagnose else chosen.judge or ["truth"]
     _check_names(suites, specs, judges, chosen.group)
+    _check_shown(chosen, suites)
     jobs = [job for suite in suites for spec in specs for job in _jobs(chosen, suite, spec, judges)]
     taken = [folder for folder, _ in jobs]
     if double := next((folder for folder in taken if taken.count(folder) > 1), None):
@@ -211,6 +212,23 @@ def _check_names(
         parsed("judge", judge_classes(), judge)
     for suite in suites:
         check_groups(open_suite(suite), groups)
+
+
+def _check_shown(chosen: argparse.Namespace, suites: Sequence[str]) -> None:
+    """Raises for an option of edits where no case is one."""
+    from instruct_imagen.evaluation.suites.registry import open_suite
+
+    kinds = frozenset().union(*(open_suite(suite).roles(chosen.group) for suite in suites))
+    edits = [roles for roles in kinds if "source" in roles]
+    unmasked = [roles for roles in edits if "mask" not in roles]
+    for name, used, what in (
+        ("threshold", unmasked, "edits without a mask"),
+        ("seam", edits, "edits"),
+        ("no_compositing", edits, "edits"),
+    ):
+        if getattr(chosen, name) not in (None, False) and not used:
+            of = ", ".join([*suites, *chosen.group])
+            raise UsageError(f"--{name.replace('_', '-')} changes nothing: {of} has no {what}")
 
 
 def _check_edits(chosen: argparse.Namespace) -> None:

@@ -58,6 +58,8 @@ def test_what_is_written_is_read(tmp_path):
     assert first.raw_instruction.text == "[ref#1] a dog in the snow"
     assert (last.pair, last.unseen) == ("subject/0000", "style")
     assert FolderSuite.open(tmp_path / "mine").sha256 == suite.sha256
+    assert suite.roles() == {frozenset({"subject"}), frozenset()}
+    assert suite.roles(["words"]) == {frozenset()}
 
 
 def test_the_hash_is_of_the_words_and_of_every_image(tmp_path):

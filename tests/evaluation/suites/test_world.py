@@ -169,6 +169,9 @@ def test_suites_of_edits_are_of_200_masked_ones_and_share_none():
             {one.example.target for one in members(name, "masked_edit")} for name in (few, many)
         )
         assert not first & second
+    assert world.world_suite("masked_edits").roles() == {frozenset({"source", "mask"})}
+    editing = world.world_suite("editing")
+    assert frozenset({"source"}) in editing.roles() - editing.roles(["masked_edit"])
     few = set(vocabularies.few_concepts().concepts)
     for name in ("few_masked_edits", "few_unmasked_edits"):
         assert set().union(*map(concepts, world.world_suite(name).stored)) <= few

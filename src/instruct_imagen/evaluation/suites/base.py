@@ -34,3 +34,11 @@ class Suite(Protocol):
             EvaluationError: What the cases need is not there.
         """
         ...
+
+    def roles(self, groups: Sequence[str] = ()) -> frozenset[frozenset[str]]:
+        """What kinds of instructions there are: for each, the roles that its references name.
+
+        Args:
+            groups: Names of those that are looked at; all where there are none.
+        """
+        ...

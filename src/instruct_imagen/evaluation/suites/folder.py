@@ -58,6 +58,14 @@ class FolderSuite:
         """All cases; whoever reads an image brings it to the size that is needed."""
         return self.found
 
+    def roles(self, groups: Sequence[str] = ()) -> frozenset[frozenset[str]]:
+        """See `suites.base.Suite`."""
+        return frozenset(
+            frozenset(ref.role for ref in one.instruction.references if ref.role)
+            for one in self.found
+            if not groups or one.group in groups
+        )
+
     @classmethod
     def open(cls, folder: Path) -> FolderSuite:
         """Reads and checks a folder: every key, every condition and the head of every image.

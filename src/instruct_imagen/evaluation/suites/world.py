@@ -61,6 +61,14 @@ class WorldSuite:
         except WorldUnavailable as error:
             raise EvaluationError(f"{self.name} cannot be rendered: {error}") from error
 
+    def roles(self, groups: Sequence[str] = ()) -> frozenset[frozenset[str]]:
+        """See `suites.base.Suite`."""
+        return frozenset(
+            frozenset(reference.role for reference in one.example.references)
+            for one in self.stored
+            if not groups or one.group in groups
+        )
+
 
 class WorldCases(Sequence[Case]):
     """Cases that render their pictures when they are asked for.
