@@ -145,6 +145,8 @@ def test_settings_may_stand_on_both_sides_of_options(capsys):
     assert "extra" in fails(capsys, "generate", "A dog.", "extra")
     error = fails(capsys, "generate", "A dog.", "--sed", "3")
     assert "did you mean --seed?" in error
+    error = fails(capsys, "generate", "Remove it.", "--sourc", "photo.png")  # not taken for --source
+    assert "did you mean --source?" in error
     error = fails(capsys, "world", "pack", "starter", "w.zip", "--ouput=3")
     assert "instruct-imagen world pack --help" in error
     assert "KEY=VALUE" not in fails(capsys, "train")
@@ -295,7 +297,8 @@ def test_a_dry_run_says_what_a_training_takes_and_keeps_nothing(tmp_path, capsys
         assert float(row[6]) > 0
     main(["train", "paper", "--dry-run", "device=cpu"])
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("here                no step: 43 GB are needed") for line in lines)
+    words = "here                reckoned only, no step taken: 43 GB are needed"
+    assert any(line.startswith(words) for line in lines)
     assert lines[-1].split()[0] == "instruct"
     assert lines[-1].split()[-1] == "-"
     assert list(tmp_path.iterdir()) == []

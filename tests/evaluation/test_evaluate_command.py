@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from instruct_imagen.cli import main
-from instruct_imagen.cli.evaluate import EXAMPLES, label, progress_words
+from instruct_imagen.cli.evaluate import EXAMPLES, _ProgressLine, label, progress_words
 from instruct_imagen.evaluation import judges as judges_folder
 from instruct_imagen.evaluation import peers as peers_folder
 from instruct_imagen.evaluation import report as reports
@@ -224,6 +224,16 @@ def test_labels_are_folders_and_tell_models_apart():
     assert label("pipeline:model=../out/a b/export") == "out_a_b_export"
     assert label("copy_reference:size=64") == "copy_reference-size=64"
     assert "/" not in label("openai_edit:url=http://localhost:8000/v1")
+
+
+def test_a_phase_is_told_before_its_first_piece_is_done(capsys):
+    show = _ProgressLine()
+    for phase, done in (("images", 0), ("images", 1), ("images", 2), ("verdicts of truth", 0)):
+        show(Progress(phase=phase, done=done, total=2, failed=0, seconds=0.1, fresh=done))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(",")[0].strip() for line in lines] == [
+        "images: 0 of 2", "images: 2 of 2", "verdicts of truth: 0 of 2",
+    ]  # fmt: skip
 
 
 def test_progress_in_words():

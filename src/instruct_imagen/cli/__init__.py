@@ -25,7 +25,8 @@ class OneLineParser(argparse.ArgumentParser):
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        # A shortened option would change its meaning with the next option that begins alike.
+        super().__init__(*arguments, allow_abbrev=False, **options)
         self.set_defaults(parser=self)
 
     def unknown(self, given: Sequence[str]) -> NoReturn:

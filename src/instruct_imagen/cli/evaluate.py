@@ -371,14 +371,16 @@ class _ProgressLine:
     def __init__(self) -> None:
         self._last = 0.0
         self._width = 0
+        self._phase = ""
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
         ended = progress.done == progress.total
         terminal = sys.stderr.isatty()
-        if not ended and now - self._last < (0.1 if terminal else _EVERY):
+        begun = progress.phase != self._phase  # is always told: its first piece may take long
+        if not ended and not begun and now - self._last < (0.1 if terminal else _EVERY):
             return
-        self._last = now
+        self._last, self._phase = now, progress.phase
         words = progress_words(progress)
         if terminal:
             print(f"\r{words:{self._width}s}", end="\n" if ended else "", file=sys.stderr)

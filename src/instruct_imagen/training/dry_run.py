@@ -164,7 +164,7 @@ def dry_run(config: TrainConfig, *, hardware: str, share: float) -> Iterator[str
         rate = convolution_rate(dtype, config.device)
         yield f"here                {machine_name(config.device)}, convolutions {rate:,.0f} GFLOP/s"
     else:
-        yield f"here                no step: {obstacle}"
+        yield f"here                reckoned only, no step taken: {obstacle}"
     yield _ROW.format(
         "stage", "images", "GFLOP/image", "a day there", "hours", "a day here", "hours"
     )
