@@ -145,7 +145,7 @@ def test_settings_may_stand_on_both_sides_of_options(capsys):
     assert "extra" in fails(capsys, "generate", "A dog.", "extra")
     error = fails(capsys, "generate", "A dog.", "--sed", "3")
     assert "did you mean --seed?" in error
-    error = fails(capsys, "generate", "Remove it.", "--sourc", "photo.png")  # not taken for --source
+    error = fails(capsys, "generate", "Remove it.", "--sourc", "photo.png")  # is not --source
     assert "did you mean --source?" in error
     error = fails(capsys, "world", "pack", "starter", "w.zip", "--ouput=3")
     assert "instruct-imagen world pack --help" in error
