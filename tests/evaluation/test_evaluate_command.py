@@ -193,6 +193,7 @@ def test_thresholds_are_swept(tmp_path):
         (("starter:seam=0.1", "--seam", "0.2", "--steps", "5"), "--seam changes nothing"),
         (("starter", "--seam", "0.1"), "--seam changes nothing: first has no edits"),
         (("starter", "--no-compositing"), "--no-compositing changes nothing: first has no edits"),
+        (("starter", "--sweep", "seam=0,0.1"), "--sweep seam changes nothing: first has no edits"),
         (("nobody",), "there is no model 'nobody'"),
         (("copy_reference:colour=red",), "no option 'colour=red'"),
         (("copy_reference", "copy_reference"), "two models would share"),

@@ -221,14 +221,16 @@ def _check_shown(chosen: argparse.Namespace, suites: Sequence[str]) -> None:
     kinds = frozenset().union(*(open_suite(suite).roles(chosen.group) for suite in suites))
     edits = [roles for roles in kinds if "source" in roles]
     unmasked = [roles for roles in edits if "mask" not in roles]
+    swept = [one.partition("=")[0] for one in chosen.sweep]
     for name, used, what in (
         ("threshold", unmasked, "edits without a mask"),
         ("seam", edits, "edits"),
         ("no_compositing", edits, "edits"),
     ):
-        if getattr(chosen, name) not in (None, False) and not used:
+        if (getattr(chosen, name) not in (None, False) or name in swept) and not used:
+            word = f"--{name.replace('_', '-')}" if name not in swept else f"--sweep {name}"
             of = ", ".join([*suites, *chosen.group])
-            raise UsageError(f"--{name.replace('_', '-')} changes nothing: {of} has no {what}")
+            raise UsageError(f"{word} changes nothing: {of} has no {what}")
 
 
 def _check_edits(chosen: argparse.Namespace) -> None:

@@ -35,6 +35,10 @@ class Suite(Protocol):
         """
         ...
 
+
+class StoredSuite(Suite, Protocol):
+    """One that was read, and so knows what it holds without rendering a case."""
+
     def roles(self, groups: Sequence[str] = ()) -> frozenset[frozenset[str]]:
         """What kinds of instructions there are: for each, the roles that its references name.
 

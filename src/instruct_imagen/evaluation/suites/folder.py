@@ -59,7 +59,7 @@ class FolderSuite:
         return self.found
 
     def roles(self, groups: Sequence[str] = ()) -> frozenset[frozenset[str]]:
-        """See `suites.base.Suite`."""
+        """See `suites.base.StoredSuite`."""
         return frozenset(
             frozenset(ref.role for ref in one.instruction.references if ref.role)
             for one in self.found

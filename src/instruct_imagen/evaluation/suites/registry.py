@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from instruct_imagen.evaluation.suites.base import Suite
+from instruct_imagen.evaluation.suites.base import StoredSuite
 from instruct_imagen.evaluation.suites.composition import SUITES
 from instruct_imagen.evaluation.suites.folder import SUITE_FILE, FolderSuite
 from instruct_imagen.evaluation.suites.world import ALL, frozen_manifest, world_suite
@@ -20,7 +20,7 @@ def names_of_all() -> tuple[str, ...]:
     return tuple(SUITES)
 
 
-def open_suite(name: str) -> Suite:
+def open_suite(name: str) -> StoredSuite:
     """A suite by its name, ``all``, or the path of a folder with ``suite.json`` (or of that file).
 
     A name goes before a folder that is called the same: write ``./name`` for that.

@@ -62,7 +62,7 @@ class WorldSuite:
             raise EvaluationError(f"{self.name} cannot be rendered: {error}") from error
 
     def roles(self, groups: Sequence[str] = ()) -> frozenset[frozenset[str]]:
-        """See `suites.base.Suite`."""
+        """See `suites.base.StoredSuite`."""
         return frozenset(
             frozenset(reference.role for reference in one.example.references)
             for one in self.stored
