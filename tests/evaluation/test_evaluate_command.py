@@ -37,7 +37,12 @@ def small(monkeypatch):
 
 
 def _groups(name):
-    return ("instruction_edit",) if name == "edits" else GROUPS
+    edits = {
+        "edits": ("instruction_edit",),
+        "masked": ("masked_edit",),
+        "both": ("instruction_edit", "masked_edit"),
+    }
+    return edits.get(name, GROUPS)
 
 
 def run(*arguments):
@@ -168,6 +173,18 @@ def test_edits_have_settings_of_their_own_each_in_a_folder_of_its_own(tmp_path):
     assert (images["starter-compositing=off-steps=1"] != source).any()
 
 
+def test_a_threshold_needs_an_edit_without_a_mask(tmp_path, capsys):
+    given = ("starter", "--steps", 1, "--out", tmp_path, "--judge", "pixels")
+    for more in (("--threshold", 0.1), ("--sweep", "threshold=0,1")):
+        line = refused(capsys, "evaluate", "masked", *given, *more)
+        assert "masked has no edits without a mask" in line
+    line = refused(capsys, "evaluate", "both", *given, "--group", "masked_edit", "--threshold", 0)
+    assert "both (masked_edit) has no edits without a mask" in line
+    assert not list(tmp_path.iterdir())
+    run("masked,both", "starter", "--steps", 1, "--limit", 1, "--threshold", 0, "--out", tmp_path)
+    assert len(list(tmp_path.glob("*/*/run.json"))) == 2
+
+
 def test_thresholds_are_swept(tmp_path):
     run("edits", "starter", "--steps", 1, "--limit", 1, "--sweep", "threshold=0,1", "--out",
         tmp_path)  # fmt: skip
@@ -188,12 +205,13 @@ def test_thresholds_are_swept(tmp_path):
         (("starter", "--threshold", "0.1", "--no-compositing"), "--threshold changes nothing with"),
         (("starter", "--seam", "0.1", "--diagnose", "1"), "leave --seam out"),
         (("copy_reference", "--upscaler", "any"), "--upscaler changes nothing: it is of saved"),
-        (("copy_reference", "--no-compositing"), "--no-compositing changes nothing"),
-        (("starter:threshold=0.1", "--threshold", "0.2"), "--threshold changes nothing"),
-        (("starter:seam=0.1", "--seam", "0.2", "--steps", "5"), "--seam changes nothing"),
+        (("copy_reference", "--no-compositing"), "--no-compositing changes nothing: it is of"),
+        (("starter:threshold=0.1", "--threshold", "0.2"), "--threshold changes nothing: it is of"),
+        (("starter:seam=0.1", "--seam", "0.2", "--steps", "5"), "--seam changes nothing: it is of"),
         (("starter", "--seam", "0.1"), "--seam changes nothing: first has no edits"),
         (("starter", "--no-compositing"), "--no-compositing changes nothing: first has no edits"),
         (("starter", "--sweep", "seam=0,0.1"), "--sweep seam changes nothing: first has no edits"),
+        (("starter", "--sweep", "compositing=on,off"), "--sweep compositing changes nothing"),
         (("nobody",), "there is no model 'nobody'"),
         (("copy_reference:colour=red",), "no option 'colour=red'"),
         (("copy_reference", "copy_reference"), "two models would share"),

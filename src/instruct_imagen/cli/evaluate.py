@@ -215,21 +215,26 @@ def _check_names(
 
 
 def _check_shown(chosen: argparse.Namespace, suites: Sequence[str]) -> None:
-    """Raises for an option of edits where no case is one."""
+    """Raises for an option of edits where no case of any suite is one."""
     from instruct_imagen.evaluation.suites.registry import open_suite
 
+    swept = [one.partition("=")[0] for one in chosen.sweep]
+    of_edits = {
+        "threshold": chosen.threshold is not None or "threshold" in swept,
+        "seam": chosen.seam is not None or "seam" in swept,
+        "compositing": chosen.no_compositing or "compositing" in swept,
+    }
+    if not any(of_edits.values()):
+        return
     kinds = frozenset().union(*(open_suite(suite).roles(chosen.group) for suite in suites))
     edits = [roles for roles in kinds if "source" in roles]
     unmasked = [roles for roles in edits if "mask" not in roles]
-    swept = [one.partition("=")[0] for one in chosen.sweep]
-    for name, used, what in (
-        ("threshold", unmasked, "edits without a mask"),
-        ("seam", edits, "edits"),
-        ("no_compositing", edits, "edits"),
-    ):
-        if (getattr(chosen, name) not in (None, False) or name in swept) and not used:
-            word = f"--{name.replace('_', '-')}" if name not in swept else f"--sweep {name}"
-            of = ", ".join([*suites, *chosen.group])
+    for name, given in of_edits.items():
+        used, what = (unmasked, "edits without a mask") if name == "threshold" else (edits, "edits")
+        if given and not used:
+            word = f"--sweep {name}" if name in swept else f"--{name}"
+            word = "--no-compositing" if word == "--compositing" else word
+            of = " and ".join(suites) + (f" ({', '.join(chosen.group)})" if chosen.group else "")
             raise UsageError(f"{word} changes nothing: {of} has no {what}")
 
 
